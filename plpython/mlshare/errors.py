@@ -1,0 +1,302 @@
+"""Every error mlshare raises: one class, one SQLSTATE, the docstring is the message.
+
+Inside a backend the classes derive from plpy.Error, which carries sqlstate, detail and hint to the
+client; outside (the training process, unit tests) they are plain exceptions.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+try:
+    from plpy import Error as _Base  # type: ignore[import-not-found]
+except ModuleNotFoundError:
+    _Base = Exception
+
+
+class MlshareError(_Base):  # type: ignore[misc]
+    """mlshare failed"""
+
+    sqlstate = "ML000"
+    default_hint: str | None = None
+
+    def __init__(self, *, detail: str | None = None, hint: str | None = None, **fields: Any) -> None:
+        self.message = (type(self).__doc__ or "").split("\n\n")[0].strip().format(**fields)
+        super().__init__(self.message)
+        self.detail = detail
+        self.hint = hint or self.default_hint
+        self.fields = fields
+
+
+# --- the call itself -----------------------------------------------------------------------------
+
+
+class UnknownOption(MlshareError):
+    """unknown option "{option}" """
+
+    sqlstate = "ML001"
+
+
+class InvalidOptionValue(MlshareError):
+    """invalid value for option "{option}": {reason}"""
+
+    sqlstate = "ML002"
+
+
+class ConflictingOptions(MlshareError):
+    """options "{first}" and "{second}" cannot be used together"""
+
+    sqlstate = "ML003"
+
+
+class UnsupportedTask(MlshareError):
+    """{routine} does not support task "{task}" """
+
+    sqlstate = "ML004"
+
+
+class InvalidArgument(MlshareError):
+    """invalid argument {argument}: {reason}"""
+
+    sqlstate = "22023"
+
+
+class InvalidTableName(MlshareError):
+    """invalid table name "{name}" """
+
+    sqlstate = "42602"
+    default_hint = "Write it as schema.table; quote names with capitals or special characters."
+
+
+class InvalidHandle(MlshareError):
+    """invalid model handle "{handle}": {reason}"""
+
+    sqlstate = "ML005"
+
+
+class InvalidRoleName(MlshareError):
+    """role "{role}" cannot have a model catalog: {reason}"""
+
+    sqlstate = "ML006"
+
+
+class TableExists(MlshareError):
+    """table "{table}" already exists"""
+
+    sqlstate = "42P07"
+
+
+class ColumnNotFound(MlshareError):
+    """column "{column}" does not exist in "{table}" """
+
+    sqlstate = "42703"
+
+
+class ReservedColumn(MlshareError):
+    """column "{column}" of "{table}" has a name that the output needs"""
+
+    sqlstate = "42701"
+
+
+# --- training data -------------------------------------------------------------------------------
+
+
+class TrainingDataError(MlshareError):
+    """the training data cannot be used: {reason}"""
+
+    sqlstate = "ML100"
+
+
+class UnsupportedColumnType(TrainingDataError):
+    """column "{column}" has type {type}, which a model cannot use"""
+
+    sqlstate = "ML101"
+
+
+class InvalidTarget(TrainingDataError):
+    """target column "{column}" cannot be learned: {reason}"""
+
+    sqlstate = "ML102"
+
+
+class TooFewRows(TrainingDataError):
+    """too few rows to train on: {reason}"""
+
+    sqlstate = "ML103"
+
+
+class NoUsableColumns(TrainingDataError):
+    """no usable feature columns are left"""
+
+    sqlstate = "ML104"
+
+
+class NoEstimatorLeft(TrainingDataError):
+    """no algorithm is left to try"""
+
+    sqlstate = "ML105"
+
+
+class TrainingFailed(MlshareError):
+    """training failed: {reason}"""
+
+    sqlstate = "ML110"
+
+
+# --- the process beside the backend --------------------------------------------------------------
+
+
+class ChildError(MlshareError):
+    """the {task} process failed: {reason}"""
+
+    sqlstate = "ML120"
+
+
+class ChildCrashed(ChildError):
+    """the {task} process ended without a result ({how})"""
+
+    sqlstate = "ML121"
+
+
+class ChildOutOfMemory(ChildError):
+    """the {task} process needed more than its {limit_mb} MB of memory"""
+
+    sqlstate = "53200"
+
+
+class ChildTimeout(ChildError):
+    """the {task} process did not finish within {seconds} s"""
+
+    sqlstate = "ML122"
+
+
+# --- the catalog ---------------------------------------------------------------------------------
+
+
+class ModelNotFound(MlshareError):
+    """model "{handle}" does not exist"""
+
+    sqlstate = "ML200"
+
+
+class ModelExists(MlshareError):
+    """model "{handle}" already exists"""
+
+    sqlstate = "ML201"
+
+
+class AmbiguousModel(MlshareError):
+    """model handle "{handle}" is ambiguous"""
+
+    sqlstate = "ML202"
+
+
+class ModelPrivilege(MlshareError):
+    """permission denied for model "{handle}": {privilege} is needed"""
+
+    sqlstate = "42501"
+
+
+class CatalogError(MlshareError):
+    """the model catalog "{schema}" cannot be used: {reason}"""
+
+    sqlstate = "ML203"
+
+
+class ModelNotReady(MlshareError):
+    """model "{handle}" is not ready"""
+
+    sqlstate = "ML204"
+
+
+# --- model bytes ---------------------------------------------------------------------------------
+
+
+class ModelObjectError(MlshareError):
+    """the model object cannot be used: {reason}"""
+
+    sqlstate = "ML300"
+
+
+class CorruptModel(ModelObjectError):
+    """the model object is damaged: {reason}"""
+
+    sqlstate = "ML301"
+
+
+class TamperedModel(ModelObjectError):
+    """the model object was changed after it was stored: {reason}"""
+
+    sqlstate = "ML302"
+
+
+class UnsafeModel(ModelObjectError):
+    """the model object is refused: {reason}"""
+
+    sqlstate = "ML303"
+
+
+class ModelTooLarge(ModelObjectError):
+    """the model object is too large: {reason}"""
+
+    sqlstate = "ML304"
+
+
+class InvalidModelMetadata(ModelObjectError):
+    """the model metadata cannot be used: {reason}"""
+
+    sqlstate = "ML305"
+
+
+class InvalidExportTable(ModelObjectError):
+    """table "{table}" does not hold an exported model: {reason}"""
+
+    sqlstate = "ML306"
+
+
+# --- scoring -------------------------------------------------------------------------------------
+
+
+class MissingFeature(MlshareError):
+    """the input lacks column "{column}", which the model needs"""
+
+    sqlstate = "ML400"
+
+
+class FeatureTypeMismatch(MlshareError):
+    """column "{column}" has type {type}, but the model was trained on {expected}"""
+
+    sqlstate = "ML401"
+
+
+class InvalidFeatureValue(MlshareError):
+    """value {value} of column "{column}" is not {expected}"""
+
+    sqlstate = "ML402"
+
+
+class InvalidMetric(MlshareError):
+    """metric "{metric}" is not known for task "{task}" """
+
+    sqlstate = "ML403"
+
+
+class MetricUndefined(MlshareError):
+    """metric "{metric}" cannot be computed: {reason}"""
+
+    sqlstate = "ML404"
+
+
+class ScoringFailed(MlshareError):
+    """the model could not be run: {reason}"""
+
+    sqlstate = "ML405"
+
+
+# --- the installation ----------------------------------------------------------------------------
+
+
+class InstallationError(MlshareError):
+    """mlshare is not installed correctly: {reason}"""
+
+    sqlstate = "ML900"

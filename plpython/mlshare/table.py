@@ -1,0 +1,45 @@
+"""The in-memory form of rows on their way between a relation and an estimator."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Kind = Literal["numeric", "boolean", "date", "timestamp", "category", "text"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of n rows.
+
+    Numeric and boolean columns (0/1) carry ``values`` as float64 with NaN for NULL; dates and
+    timestamps carry seconds since 1970-01-01 UTC in the same way. Categories and texts carry
+    ``codes`` (int32, -1 for NULL), positions in ``dictionary``, the distinct strings of the column.
+    """
+
+    name: str
+    kind: Kind
+    values: NDArray[np.float64] | None = None
+    codes: NDArray[np.int32] | None = None
+    dictionary: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        data = self.codes if self.values is None else self.values
+        return 0 if data is None else len(data)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns of equal length, in the order of the relation."""
+
+    columns: tuple[Column, ...]
+
+    def __len__(self) -> int:
+        return len(self.columns[0]) if self.columns else 0
+
+    def __getitem__(self, name: str) -> Column:
+        return next(c for c in self.columns if c.name == name)
