@@ -1,0 +1,22 @@
+# Each target is one line that calls one script; "make" alone lists them.
+run := sh plpython/mlshare_tools/run.sh
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test up down clean dsn psql install lint bench docs build
+
+help:     ## list the targets
+	@grep -E '^[a-z]+: +##' $(MAKEFILE_LIST) | sed 's/:  *## /\t/' | expand -t 12
+up:       ## make and start the private cluster under .local/
+	@$(run) up
+down:     ## stop it
+	@$(run) down
+clean:    ## stop and remove it
+	@$(run) clean
+dsn:      ## print a connection string of its superuser
+	@$(run) dsn
+psql:     ## open psql on it
+	@$(run) psql
+build:    ## write the extension files into build/
+	@$(run) build build
+install:  ## install into an existing server: PG_CONFIG=… PREFIX=/opt/mlshare
+	@$(run) install $(if $(PG_CONFIG),--pg-config $(PG_CONFIG)) $(if $(PREFIX),--prefix $(PREFIX))

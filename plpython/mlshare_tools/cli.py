@@ -1,0 +1,103 @@
+"""The command line: mlshare COMMAND, also python3 -m mlshare_tools COMMAND."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from mlshare_tools import build, cluster, database, install, migrate
+from mlshare_tools.shell import ToolError, say
+
+
+def cmd_build(args: argparse.Namespace) -> None:
+    for path in build.write(args.directory):
+        print(path)
+
+
+def cmd_migrate(args: argparse.Namespace) -> None:
+    with_tools()
+    migrate.main(args.dsn)
+
+
+def cmd_up(_args: argparse.Namespace) -> None:
+    with cluster.locked():
+        running = cluster.ensured()
+        database.ensure_database(running)
+    say(f'PostgreSQL {running.server.major} is up on port {running.port}; "make psql" connects')
+
+
+def cmd_down(_args: argparse.Namespace) -> None:
+    cluster.existing().stop()
+
+
+def cmd_clean(_args: argparse.Namespace) -> None:
+    if cluster.LOCAL.exists():
+        cluster.existing().remove()
+
+
+def cmd_dsn(_args: argparse.Namespace) -> None:
+    print(cluster.existing().dsn())
+
+
+def cmd_psql(args: argparse.Namespace) -> None:
+    local = cluster.existing()
+    psql = str(local.server.bin / "psql")
+    os.execv(psql, [psql, local.dsn(), *args.words])
+
+
+def cmd_install(args: argparse.Namespace) -> None:
+    install.install(args.pg_config, args.prefix, only_dependencies=args.only_dependencies)
+
+
+def with_tools() -> None:
+    """Go on in the tools environment when this Python has no psycopg, as the system's has none."""
+    try:
+        import psycopg  # noqa: F401
+    except ModuleNotFoundError:
+        python = cluster.LOCAL / "tools" / "bin" / "python"
+        if os.environ.get("MLSHARE_IN_TOOLS") or not python.exists():
+            message = 'psycopg is not installed: run "make up" first, or pip install "mlshare[tools]"'
+            raise ToolError(message) from None
+        os.environ["MLSHARE_IN_TOOLS"] = "1"
+        os.execv(python, [str(python), "-m", "mlshare_tools", *sys.argv[1:]])
+
+
+def parser() -> argparse.ArgumentParser:
+    """The commands and their arguments."""
+    top = argparse.ArgumentParser(prog="mlshare", description=__doc__)
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(run: Callable[[argparse.Namespace], None], help: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(run.__name__.removeprefix("cmd_"), help=help)
+        added.set_defaults(run=run)
+        return added
+
+    add = command(cmd_build, "write the extension files")
+    add.add_argument("directory", nargs="?", type=Path, default=Path("build"))
+    add = command(cmd_migrate, "install or upgrade a database without CREATE EXTENSION")
+    add.add_argument("dsn", help="connection string of a superuser")
+    command(cmd_up, "make and start the private cluster of this checkout")
+    command(cmd_down, "stop the private cluster")
+    command(cmd_clean, "remove the private cluster")
+    command(cmd_dsn, "print a connection string of the private cluster")
+    add = command(cmd_psql, "open psql on the private cluster")
+    add.add_argument("words", nargs=argparse.REMAINDER, help="arguments for psql")
+    add = command(cmd_install, "install into an existing server")
+    add.add_argument("--pg-config", type=Path, help="the server's pg_config")
+    add.add_argument("--prefix", type=Path, default=Path("/opt/mlshare"), help="directory of the environment")
+    add.add_argument("--only-dependencies", action="store_true", help="stop before mlshare itself")
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; 0 on success."""
+    args = parser().parse_args(arguments)
+    try:
+        args.run(args)
+    except (ToolError, build.BuildError) as error:
+        say(f"error: {error}")
+        return 1
+    return 0
