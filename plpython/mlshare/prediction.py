@@ -1,0 +1,85 @@
+"""What a model says about n rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlshare.runtime import failed
+
+Floats = NDArray[np.float64]
+Number = TypeVar("Number", np.float64, np.int32)
+
+
+@dataclass(slots=True)
+class Prediction:
+    """``values`` [n] of a regression; ``probabilities`` [n, C] and ``labels`` [n] of a classification.
+
+    ``labels`` are positions in the model's classes. A model that a user brought may have no
+    probabilities.
+    """
+
+    values: Floats | None = None
+    probabilities: Floats | None = None
+    labels: NDArray[np.int32] | None = None
+
+    def __len__(self) -> int:
+        data = self.labels if self.values is None else self.values
+        return 0 if data is None else len(data)
+
+
+def regression(values: Floats, n_rows: int) -> Prediction:
+    """Of finite values [n] or [n, 1]; ScoringFailed otherwise."""
+    if values.shape not in ((n_rows,), (n_rows, 1)):
+        raise failed(f"its output has the shape {values.shape} for {n_rows} rows")
+    _require_finite(values)
+    return Prediction(values=values.reshape(n_rows))
+
+
+def classification(probabilities: Floats, n_rows: int, n_classes: int) -> Prediction:
+    """Of finite probabilities [n, C]; ScoringFailed otherwise. The first of equal classes wins."""
+    if probabilities.shape != (n_rows, n_classes):
+        shape = probabilities.shape
+        raise failed(f"its output has the shape {shape} for {n_rows} rows and {n_classes} classes")
+    _require_finite(probabilities)
+    return Prediction(probabilities=probabilities, labels=probabilities.argmax(axis=1).astype(np.int32))
+
+
+def joined(parts: Sequence[Prediction]) -> Prediction:
+    """The predictions of consecutive batches as one."""
+    if len(parts) == 1:
+        return parts[0]
+    return Prediction(
+        values=_concatenated([p.values for p in parts]),
+        probabilities=_concatenated([p.probabilities for p in parts]),
+        labels=_concatenated([p.labels for p in parts]),
+    )
+
+
+def head(whole: Prediction, n_rows: int) -> Prediction:
+    """The first rows of a prediction."""
+    return Prediction(
+        values=None if whole.values is None else whole.values[:n_rows],
+        probabilities=None if whole.probabilities is None else whole.probabilities[:n_rows],
+        labels=None if whole.labels is None else whole.labels[:n_rows],
+    )
+
+
+def _concatenated(arrays: Sequence[NDArray[Number] | None]) -> NDArray[Number] | None:
+    present = [a for a in arrays if a is not None]
+    return np.concatenate(present) if len(present) == len(arrays) else None
+
+
+def _require_finite(array: Floats) -> None:
+    # For one row plain Python is faster than a ufunc and a reduction.
+    if array.size < 16:
+        finite = all(map(math.isfinite, array.ravel().tolist()))
+    else:
+        finite = bool(np.isfinite(array).all())
+    if not finite:
+        raise failed("its output is not a finite number")

@@ -1,0 +1,65 @@
+"""ONNX Runtime as mlshare uses it: quiet, one thread, no memory arena, every failure our error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import onnxruntime as ort
+from onnxruntime.capi import onnxruntime_pybind11_state as _state
+
+from mlshare import errors
+
+# The audit runs a model with this many rows under a memory limit; never more are given to it at once.
+BATCH_ROWS = 4096
+
+# ONNX Runtime's exceptions have no common base but Exception; this names them all.
+_FAILURES: tuple[type[Exception], ...] = (
+    RuntimeError,
+    ValueError,
+    TypeError,
+    *(e for e in vars(_state).values() if isinstance(e, type) and issubclass(e, Exception)),
+)
+_FATAL = 4
+
+ort.set_default_logger_severity(_FATAL)
+ort.disable_telemetry_events()
+
+
+def open_session(onnx_bytes: bytes) -> Any:
+    """An InferenceSession on the bytes of a model; ScoringFailed if the runtime refuses them."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    options.enable_cpu_mem_arena = False
+    options.enable_mem_pattern = False
+    options.log_severity_level = _FATAL
+    # Basic: measured no slower for our graphs, opens faster, and rewrites the graph less.
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    # Bytes that look like the runtime's own format would otherwise go past the ONNX parser.
+    options.add_session_config_entry("session.load_model_format", "ONNX")
+    try:
+        return ort.InferenceSession(onnx_bytes, options, providers=["CPUExecutionProvider"])
+    except _FAILURES as error:
+        raise failed("it cannot be opened", error) from error
+
+
+def run(session: Any, outputs: Sequence[str], feed: dict[str, Any]) -> list[Any]:
+    """The named outputs; ScoringFailed if the runtime fails."""
+    try:
+        result: list[Any] = session.run(outputs, feed)
+    except _FAILURES as error:
+        raise failed("the runtime reported an error", error) from error
+    return result
+
+
+def batches(n_rows: int) -> Iterator[slice]:
+    """Slices of at most BATCH_ROWS rows; one empty slice for no rows, so that outputs have a shape."""
+    for start in range(0, max(n_rows, 1), BATCH_ROWS):
+        yield slice(start, min(start + BATCH_ROWS, n_rows))
+
+
+def failed(reason: str, error: Exception | None = None) -> errors.ScoringFailed:
+    """The error for a model that does not run."""
+    return errors.ScoringFailed(reason=reason, detail=None if error is None else str(error)[:2000])

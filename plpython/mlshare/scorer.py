@@ -1,0 +1,88 @@
+"""Scores rows with a stored model: an ONNX session and, for our own models, the encoder before it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mlshare import manifest, prediction
+from mlshare.encoding import Encoder, Input
+from mlshare.errors import InvalidModelMetadata
+from mlshare.foreign import Adapter
+from mlshare.prediction import Floats, Prediction
+from mlshare.runtime import batches, open_session, run
+from mlshare.table import Table
+
+_FEATURES = "features"
+_OUTPUTS = {"classification": ["probabilities"], "regression": ["value"]}
+
+
+class Scorer:
+    """An open model.
+
+    ``inputs`` are the raw columns it needs, ``classes`` the JSON values that label positions refer to
+    (None for regression), ``nbytes`` an estimate of the memory it holds.
+    """
+
+    def __init__(self, onnx_bytes: bytes) -> None:
+        """Open a model file; ScoringFailed or InvalidModelMetadata if it is not one of mlshare."""
+        session = open_session(onnx_bytes)
+        parsed = manifest.parse(session.get_modelmeta().custom_metadata_map.get(manifest.KEY))
+        self.manifest = parsed.document
+        self.task = parsed.task
+        self.target = parsed.target
+        self.target_kind = parsed.target_kind
+        self.classes = None if parsed.classes is None else list(parsed.classes)
+        self.nbytes = 2 * len(onnx_bytes)
+        self._graph: _Encoded | Adapter = (_Encoded if parsed.kind == "encoded" else Adapter)(session, parsed)
+        self.inputs: tuple[Input, ...] = self._graph.inputs
+
+    def predict(self, table: Table) -> Prediction:
+        """Score the rows of a table that has the columns ``inputs``; others are ignored.
+
+        Raises ScoringFailed if the graph fails or its output is misshapen or not finite, and
+        MissingFeature, FeatureTypeMismatch or InvalidFeatureValue for the input.
+        """
+        return self._graph.predict(table)
+
+    def predict_row(self, row: Mapping[str, Any]) -> Prediction:
+        """Score one row of JSON values by column name: a Prediction with n = 1."""
+        return self._graph.predict_row(row)
+
+
+class _Encoded:
+    """One of our own graphs: a float64 matrix in, probabilities or values out."""
+
+    def __init__(self, session: Any, parsed: manifest.Manifest) -> None:
+        self._session = session
+        self._encoder = Encoder.from_json(parsed.document["encoder"])
+        self.inputs = self._encoder.inputs
+        self._outputs = _OUTPUTS[parsed.task]
+        self._n_classes = len(parsed.classes or ())
+        self._require_shape()
+
+    def predict(self, table: Table) -> Prediction:
+        matrix = self._encoder.encode(table)
+        return prediction.joined([self._run(matrix[rows]) for rows in batches(len(matrix))])
+
+    def predict_row(self, row: Mapping[str, Any]) -> Prediction:
+        return self._run(self._encoder.encode_row(row))
+
+    def _run(self, matrix: Floats) -> Prediction:
+        output: Floats = run(self._session, self._outputs, {_FEATURES: matrix})[0]
+        if self._n_classes:
+            return prediction.classification(output, len(matrix), self._n_classes)
+        return prediction.regression(output, len(matrix))
+
+    def _require_shape(self) -> None:
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        names = [n.name for n in inputs], [n.name for n in outputs]
+        types = {n.type for n in (*inputs, *outputs)}
+        if names != ([_FEATURES], self._outputs) or types != {"tensor(double)"}:
+            raise InvalidModelMetadata(reason="the graph is not one that takes an encoded matrix")
+        if len(inputs[0].shape) != 2 or inputs[0].shape[1] != self._encoder.n_features:
+            width = self._encoder.n_features
+            raise InvalidModelMetadata(reason=f"the encoder makes {width} features, the graph differs")
+
+
+__all__ = ["Prediction", "Scorer"]
