@@ -49,16 +49,19 @@ def create_key(path: str) -> None:
 def load_key(path: str) -> bytes:
     """The key. InstallationError if the file is missing, of a wrong size, or readable by others."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        # Not blocking: a named pipe in the key's place must not hang the server.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise errors.InstallationError(
             reason="the key that signs models cannot be read",
             detail=f"{path}: {error.strerror}",
             hint="It is made at installation; with another key, stored models have to be imported again.",
         ) from error
-    with os.fdopen(descriptor, "rb") as file:
-        _check_private(path, os.fstat(file.fileno()))
-        key = file.read(KEY_BYTES + 1)
+    try:
+        _check_private(path, os.fstat(descriptor))
+        key = os.read(descriptor, KEY_BYTES + 1)
+    finally:
+        os.close(descriptor)
     if len(key) != KEY_BYTES:
         raise errors.InstallationError(
             reason="the key that signs models is damaged",
