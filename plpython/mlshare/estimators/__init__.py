@@ -1,0 +1,1 @@
+"""The algorithms: fit arrays, answer arrays, turn into an ONNX graph."""

@@ -1,0 +1,132 @@
+"""Linear models and naive Bayes, fitted on standardised columns and folded back onto raw ones."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from sklearn import linear_model, naive_bayes, svm
+from sklearn.exceptions import ConvergenceWarning
+
+from mlshare.convert import graph
+from mlshare.estimators.base import Fitted, Floats, Held, Params, Problem
+from mlshare.estimators.scaling import Scaling
+from mlshare.sampling import folds
+
+Scorer = Callable[[Floats], Floats]
+
+
+@contextmanager
+def unconverged_is_fine() -> Iterator[None]:
+    """The iteration limit bounds the time on purpose; the search judges what comes out."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        yield
+
+
+def probabilities(scores: Floats) -> Floats:
+    """Sigmoid of [n, 1] scores, softmax of [n, C]: [n, C]."""
+    both = np.hstack([np.zeros_like(scores), scores]) if scores.shape[1] == 1 else scores
+    powers = np.exp(both - both.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+
+def _linear(problem: Problem, scaling: Scaling, weights: Floats, bias: Floats) -> Fitted:
+    """Scores of the scaled columns, Z @ weights [F, k] + bias [k]; the graph takes the raw ones."""
+    folded = weights / scaling.scale[:, None]
+    moved = bias - scaling.center @ folded
+
+    def predict(x: Floats) -> Floats:
+        scores = scaling.apply(x) @ weights + bias
+        return scores[:, 0] if problem.task == "regression" else probabilities(scores)
+
+    return Fitted(predict, lambda: graph.linear_model(problem.task, folded, moved))
+
+
+def logistic(problem: Problem, params: Params, x: Floats, y: Floats, held: Held | None) -> Fitted:
+    """Logistic regression, multinomial for more than two classes."""
+    scaling = Scaling.of(x)
+    model = linear_model.LogisticRegression(C=params["C"], max_iter=300)
+    with unconverged_is_fine():
+        model.fit(scaling.apply(x), y)
+    return _linear(problem, scaling, model.coef_.T, model.intercept_)
+
+
+def least_squares(problem: Problem, params: Params, x: Floats, y: Floats, held: Held | None) -> Fitted:
+    """Linear regression, with a little shrinkage so that dependent columns do no harm."""
+    scaling, target = Scaling.of(x), Scaling.of(y)
+    model = linear_model.Ridge(alpha=params["alpha"] * len(x)).fit(scaling.apply(x), target.apply(y))
+    weights = np.asarray(model.coef_)[:, None] * target.scale
+    return _linear(problem, scaling, weights, np.array([model.intercept_ * target.scale + target.center]))
+
+
+def linear_svr(problem: Problem, params: Params, x: Floats, y: Floats, held: Held | None) -> Fitted:
+    """Linear support vector regression."""
+    scaling, target = Scaling.of(x), Scaling.of(y)
+    # The squared loss is solved in the primal, whose cost is linear in the rows.
+    model = svm.LinearSVR(
+        C=params["C"],
+        epsilon=params["epsilon"],
+        loss="squared_epsilon_insensitive",
+        dual=False,
+        random_state=problem.seed,
+    )
+    with unconverged_is_fine():
+        model.fit(scaling.apply(x), target.apply(y))
+    weights = np.asarray(model.coef_).reshape(-1, 1) * target.scale
+    return _linear(problem, scaling, weights, model.intercept_ * target.scale + target.center)
+
+
+def linear_svc(problem: Problem, params: Params, x: Floats, y: Floats, held: Held | None) -> Fitted:
+    """Linear support vector classifier; a logistic layer over its scores gives probabilities."""
+    scaling = Scaling.of(x)
+    z = scaling.apply(x)
+
+    def fit(rows: Floats, labels: Floats) -> Any:
+        model = svm.LinearSVC(C=params["C"], dual=False, random_state=problem.seed)
+        with unconverged_is_fine():
+            return model.fit(rows, labels)
+
+    model = fit(z, y)
+    weights, bias = model.coef_.T, model.intercept_
+    slope, shift = calibrate(problem, lambda a, b: _scores(fit(a, b)), z, y)
+    return _linear(problem, scaling, weights @ slope, bias @ slope + shift)
+
+
+def _scores(model: Any) -> Scorer:
+    return lambda z: np.asarray(z @ model.coef_.T + model.intercept_)
+
+
+def calibrate(
+    problem: Problem, fit: Callable[[Floats, Floats], Scorer], z: Floats, y: Floats
+) -> tuple[Floats, Floats]:
+    """A logistic layer (slope [k, k], shift [k]) over the scores that ``fit`` gives rows it did not see."""
+    scores = None
+    for train, test in folds(y, 3, problem.seed, stratified=True):
+        part = fit(z[train], y[train])(z[test])
+        if scores is None:
+            scores = np.zeros((len(y), part.shape[1]))
+        scores[test] = part
+    model = linear_model.LogisticRegression(C=100.0, max_iter=300)
+    with unconverged_is_fine():
+        model.fit(scores, y)
+    return model.coef_.T, model.intercept_
+
+
+def gaussian_nb(problem: Problem, params: Params, x: Floats, y: Floats, held: Held | None) -> Fitted:
+    """Gaussian naive Bayes."""
+    scaling = Scaling.of(x)
+    model = naive_bayes.GaussianNB(var_smoothing=params["var_smoothing"]).fit(scaling.apply(x), y)
+    precision = 1.0 / model.var_.T
+    bias = np.log(model.class_prior_) - 0.5 * (
+        np.log(2 * np.pi * model.var_).sum(axis=1) + (model.theta_**2 / model.var_).sum(axis=1)
+    )
+    return Fitted(
+        lambda rows: np.asarray(model.predict_proba(scaling.apply(rows))),
+        lambda: graph.gaussian_model(
+            scaling.center, scaling.scale, -0.5 * precision, model.theta_.T * precision, bias
+        ),
+    )

@@ -1,0 +1,203 @@
+"""The automatic choice: every algorithm once on a sample, then a search in the spaces of the best."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import optuna
+from numpy.typing import NDArray
+
+from mlshare import metrics, sampling
+from mlshare.encoding import Layout
+from mlshare.errors import MetricUndefined, NoEstimatorLeft
+from mlshare.estimators.base import Choice, Estimator, Fitted, Held, Number, Params, Problem, Space
+
+Floats = NDArray[np.float64]
+Rows = NDArray[np.int64]
+Progress = Callable[[str, float], None]
+
+FIRST_ROWS = 10_000  # rows of the first round, in which every algorithm has one trial
+SEARCH_ROWS = 24_000  # rows of the search
+_FOLD_ROWS = 3_000  # up to here five folds, above one part of held rows
+_TRIALS = (14, 6)  # of the best algorithm and of the one after it
+_AT_ONCE = 2  # fixed, so that the proposals do not depend on the number of threads
+_HELD = 0.25
+
+
+@dataclass(frozen=True)
+class Data:
+    """The encoded rows to learn from, by layout; ``y`` [n] are class positions or values."""
+
+    problem: Problem
+    metric: str
+    x: Mapping[Layout, Floats]
+    y: Floats
+
+    @property
+    def stratified(self) -> bool:
+        """Whether samples keep the shares of the classes."""
+        return self.problem.task == "classification"
+
+    def fit(self, estimator: Estimator, params: Params, rows: Rows, held: Held | None = None) -> Fitted:
+        """Fit on some of the rows."""
+        if estimator.max_rows is not None and len(rows) > estimator.max_rows:
+            few = sampling.sample(self.y[rows], estimator.max_rows, self.problem.seed, self.stratified)
+            rows = rows[few]
+        return estimator.load()(self.problem, params, self.x[estimator.layout][rows], self.y[rows], held)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One algorithm with its parameters, and how well it did on held rows."""
+
+    estimator: Estimator
+    params: Params
+    score: float
+    fitted: Fitted
+    held: Rows
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The best trial of a search, how many there were, and whether time ended it."""
+
+    best: Trial
+    trials: int
+    stopped_by_time: bool
+
+
+class Search:
+    """A search over ``candidates``: deterministic for a seed, unless ``deadline`` (monotonic) cuts it."""
+
+    def __init__(
+        self, data: Data, candidates: tuple[Estimator, ...], deadline: float | None, progress: Progress
+    ) -> None:
+        if not candidates:
+            raise NoEstimatorLeft()
+        self.data = data
+        self.candidates = candidates
+        self.deadline = deadline
+        self.progress = progress
+        self.done = 0
+        self.planned = len(candidates) + sum(_TRIALS[: len(candidates)])
+        self.undefined: MetricUndefined | None = None
+
+    def late(self) -> bool:
+        """Whether the time is up."""
+        return self.deadline is not None and time.monotonic() >= self.deadline
+
+    def run(self) -> Outcome:
+        """Search; raises MetricUndefined when the metric never had a value."""
+        parts = self._parts(FIRST_ROWS)
+        ranked: list[Trial] = []
+        for estimator in self.candidates:
+            if self.late() and ranked:
+                break
+            ranked.append(self._report(self._trial(estimator, estimator.first, parts)))
+        ranked.sort(key=lambda t: -t.score)
+        best = self._deepen(ranked)
+        if best.score == -np.inf and self.undefined is not None:
+            raise self.undefined
+        return Outcome(best, self.done, self.late())
+
+    def _deepen(self, ranked: list[Trial]) -> Trial:
+        if len(self.data.y) <= FIRST_ROWS:
+            parts, best = self._parts(FIRST_ROWS), ranked[0]
+        else:
+            # Scores of the first round are of other rows: they rank, but do not compare with these.
+            parts, best = self._parts(SEARCH_ROWS), None
+        for first, trials in zip(ranked, _TRIALS, strict=False):
+            for trial in self._study(first.estimator, trials, parts, best):
+                best = trial if best is None or trial.score > best.score else best
+        return best or ranked[0]
+
+    def _study(
+        self, estimator: Estimator, trials: int, parts: list[tuple[Rows, Rows]], best: Trial | None
+    ) -> list[Trial]:
+        """The trials of one algorithm; proposals come from Optuna's tree-structured Parzen estimator."""
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        sampler = optuna.samplers.TPESampler(seed=self.data.problem.seed, n_startup_trials=5)
+        study = optuna.create_study(sampler=sampler, direction="maximize")
+        study.enqueue_trial(dict(estimator.first))
+        out: list[Trial] = []
+        while len(out) < trials and not self.late():
+            asked = [study.ask() for _ in range(min(_AT_ONCE, trials - len(out)))]
+            proposed = [suggest(one, estimator.space) for one in asked]
+            for one, trial in zip(asked, self._together(estimator, proposed, parts), strict=True):
+                study.tell(one, max(trial.score, -1e300))
+                out.append(self._report(trial))
+        return out
+
+    def _together(
+        self, estimator: Estimator, proposed: list[dict[str, Any]], parts: list[tuple[Rows, Rows]]
+    ) -> list[Trial]:
+        """Trials side by side, in the threads that the problem has."""
+
+        def trial(params: Params) -> Trial:
+            return self._trial(estimator, params, parts)
+
+        # The others silence warnings, which is not safe in threads.
+        workers = min(_AT_ONCE, self.data.problem.threads) if estimator.layout == "ordinal" else 1
+        with ThreadPoolExecutor(workers) as pool:
+            return list(pool.map(trial, proposed))
+
+    def _parts(self, size: int) -> list[tuple[Rows, Rows]]:
+        """(train, held) rows: folds where rows are few, else one part of held ones."""
+        y, seed, stratified = self.data.y, self.data.problem.seed, self.data.stratified
+        rows = sampling.sample(y, size, seed, stratified)
+        if len(rows) <= _FOLD_ROWS:
+            pairs = list(sampling.folds(y[rows], min(5, len(rows)), seed, stratified))
+        else:
+            pairs = [sampling.holdout(y[rows], _HELD, seed, stratified)]
+        return [(rows[a], rows[b]) for a, b in pairs]
+
+    def _trial(self, estimator: Estimator, params: Params, parts: list[tuple[Rows, Rows]]) -> Trial:
+        runs = [self._run(estimator, params, train, held) for train, held in parts]
+        # With few rows early stopping is noisy: the mean over the folds counts.
+        rounds = [f.rounds for f, _ in runs if f.rounds is not None]
+        used = {**params, "n_estimators": max(1, round(float(np.mean(rounds))))} if rounds else params
+        score = float(np.mean([s for _, s in runs]))
+        return Trial(estimator, used, score, runs[0][0], parts[0][1])
+
+    def _report(self, trial: Trial) -> Trial:
+        self.done += 1
+        self.progress(
+            f"trial {self.done} of {self.planned}: "
+            f"{trial.estimator.name} {self.data.metric} {trial.score:.4g}",
+            self.done / self.planned,
+        )
+        return trial
+
+    def _run(self, estimator: Estimator, params: Params, train: Rows, held: Rows) -> tuple[Fitted, float]:
+        data = self.data
+        x, y = data.x[estimator.layout][held], data.y[held]
+        fitted = data.fit(estimator, params, train, Held(x, y, self.late))
+        try:
+            score = metrics.score(data.metric, data.problem.task, y, fitted.predict(x))
+        except MetricUndefined as error:
+            self.undefined = error
+            return fitted, -np.inf
+        return fitted, score if np.isfinite(score) else -np.inf
+
+
+def suggest(trial: optuna.Trial, space: Space) -> dict[str, Any]:
+    """Parameters of a space, proposed by Optuna."""
+    out: dict[str, Any] = {}
+    for name, axis in space.items():
+        if isinstance(axis, Choice):
+            out[name] = trial.suggest_categorical(name, axis.values)
+        else:
+            out[name] = _number(trial, name, axis)
+    return out
+
+
+def _number(trial: optuna.Trial, name: str, axis: Number) -> float | int:
+    if axis.whole:
+        return trial.suggest_int(name, int(axis.low), int(axis.high), log=axis.log)
+    # Six digits read well in the metadata and fit the same model.
+    return float(f"{trial.suggest_float(name, axis.low, axis.high, log=axis.log):.6g}")
