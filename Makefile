@@ -16,6 +16,10 @@ dsn:      ## print a connection string of its superuser
 	@$(run) dsn
 psql:     ## open psql on it
 	@$(run) psql
+test:     ## all set-up, linters, every suite; again against the Docker images where a daemon answers
+	@$(run) test $(ARGS)
+lint:     ## linters only
+	@$(run) lint
 build:    ## write the extension files into build/
 	@$(run) build build
 install:  ## install into an existing server: PG_CONFIG=… PREFIX=/opt/mlshare

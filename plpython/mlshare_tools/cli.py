@@ -8,7 +8,8 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from mlshare_tools import build, cluster, database, install, migrate
+from mlshare_tools import build, cluster, database, install, migrate, suite
+from mlshare_tools.server import ensure_server
 from mlshare_tools.shell import ToolError, say
 
 
@@ -22,10 +23,16 @@ def cmd_migrate(args: argparse.Namespace) -> None:
     migrate.main(args.dsn)
 
 
-def cmd_up(_args: argparse.Namespace) -> None:
+def up() -> cluster.Cluster:
+    """The private cluster, running, with an up-to-date database."""
     with cluster.locked():
         running = cluster.ensured()
         database.ensure_database(running)
+    return running
+
+
+def cmd_up(_args: argparse.Namespace) -> None:
+    running = up()
     say(f'PostgreSQL {running.server.major} is up on port {running.port}; "make psql" connects')
 
 
@@ -46,6 +53,17 @@ def cmd_psql(args: argparse.Namespace) -> None:
     local = cluster.existing()
     psql = str(local.server.bin / "psql")
     os.execv(psql, [psql, local.dsn(), *args.words])
+
+
+def cmd_test(args: argparse.Namespace) -> int:
+    return suite.run(up(), args.words)
+
+
+def cmd_lint(_args: argparse.Namespace) -> int:
+    with cluster.locked():
+        private = cluster.Cluster(ensure_server())
+        private.environments.ensure()
+    return suite.run_lint(private)
 
 
 def cmd_install(args: argparse.Namespace) -> None:
@@ -70,7 +88,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="mlshare", description=__doc__)
     commands = top.add_subparsers(required=True, metavar="COMMAND")
 
-    def command(run: Callable[[argparse.Namespace], None], help: str) -> argparse.ArgumentParser:
+    def command(run: Callable[[argparse.Namespace], int | None], help: str) -> argparse.ArgumentParser:
         added = commands.add_parser(run.__name__.removeprefix("cmd_"), help=help)
         added.set_defaults(run=run)
         return added
@@ -85,6 +103,9 @@ def parser() -> argparse.ArgumentParser:
     command(cmd_dsn, "print a connection string of the private cluster")
     add = command(cmd_psql, "open psql on the private cluster")
     add.add_argument("words", nargs=argparse.REMAINDER, help="arguments for psql")
+    add = command(cmd_test, "run linters and all tests")
+    add.add_argument("words", nargs=argparse.REMAINDER, help="arguments for pytest")
+    command(cmd_lint, "run the linters")
     add = command(cmd_install, "install into an existing server")
     add.add_argument("--pg-config", type=Path, help="the server's pg_config")
     add.add_argument("--prefix", type=Path, default=Path("/opt/mlshare"), help="directory of the environment")
@@ -96,8 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 on success."""
     args = parser().parse_args(arguments)
     try:
-        args.run(args)
+        return args.run(args) or 0
     except (ToolError, build.BuildError) as error:
         say(f"error: {error}")
         return 1
-    return 0

@@ -49,7 +49,12 @@ def source_files(checkout: Path) -> Iterable[Path]:
     for name in SOURCES:
         root = checkout / name
         found = [root] if root.is_file() else sorted(root.rglob("*"))
-        yield from (path for path in found if path.is_file() and "__pycache__" not in path.parts)
+        yield from (path for path in found if path.is_file() and not is_cache(path.relative_to(checkout)))
+
+
+def is_cache(path: Path) -> bool:
+    """Whether a tool left this file behind."""
+    return any(part.startswith(".") or part == "__pycache__" for part in path.parts)
 
 
 class Stamps:
@@ -151,6 +156,6 @@ def compile_all(venv: Path, python: Path, *packages: str) -> None:
     """Byte-compile on all cores: the server's user may not write there later."""
     root = site_packages(venv, python)
     roots = [root / package for package in packages] or [root]
-    command = [venv / "bin" / "python", *"-m compileall -q -j 0".split(), *roots]
+    command: list[str | Path] = [venv / "bin" / "python", "-m", "compileall", "-q", "-j", "0", *roots]
     # Some libraries carry files meant for other versions of Python; those may fail.
     subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/", check=False)

@@ -144,7 +144,7 @@ def no_main_cluster() -> Iterator[None]:
     """Keep Debian's packaging from making and starting a cluster "main" that nobody asked for."""
     front = list(as_root() or ())
     run([*front, "mkdir", "-p", CREATE_CLUSTER.parent])
-    run([*front, "tee", CREATE_CLUSTER], stdin="create_main_cluster = false\n")
+    run([*front, "install", "-m", "0644", Path(__file__).with_name("createcluster.conf"), CREATE_CLUSTER])
     try:
         yield
     finally:

@@ -1,0 +1,5 @@
+"""What every test can ask for: the fixtures live in fix_*.py, one file per subject."""
+
+from __future__ import annotations
+
+pytest_plugins = ["fix_server", "fix_db", "fix_files"]

@@ -1,0 +1,77 @@
+"""The server under test: MLSHARE_TEST_DSN, the private cluster, or a container of the Docker image.
+
+MLSHARE_TEST_HOME=docker starts a container of the image MLSHARE_TEST_IMAGE; tests do not know the difference.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import psycopg
+import pytest
+
+from mlshare_tools import cluster
+from mlshare_tools.shell import ToolError
+
+HOME = os.environ.get("MLSHARE_TEST_HOME", "private")
+IMAGE = os.environ.get("MLSHARE_TEST_IMAGE", "mlshare")
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server with the extension files in it: the superuser's connection string, and where it lives."""
+
+    dsn: str
+    home: str
+
+    def connect(self, **options: object) -> psycopg.Connection:
+        """A superuser's connection, in autocommit mode."""
+        return psycopg.connect(self.dsn, autocommit=True, **options)
+
+
+def private_dsn() -> str | None:
+    """Connection string of the server that is already there, if tests shall use it."""
+    if named := os.environ.get("MLSHARE_TEST_DSN"):
+        return named
+    return cluster.existing().dsn("postgres") if HOME == "private" else None
+
+
+def pytest_report_header() -> str:
+    """Say which server the tests run against."""
+    return f"server: {describe()}"
+
+
+def describe() -> str:
+    """One line about the server, for the head of the report."""
+    if HOME == "docker":
+        return f"container of {IMAGE}"
+    try:
+        with psycopg.connect(private_dsn()) as connection:
+            return connection.execute("SELECT version()").fetchone()[0]
+    except (psycopg.Error, ToolError) as error:
+        return f"none ({str(error).strip().splitlines()[0]})"
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """The server under test."""
+    if dsn := private_dsn():
+        yield Server(dsn, "private" if "MLSHARE_TEST_DSN" not in os.environ else "given")
+        return
+    from testcontainers.community.postgres import PostgresContainer
+
+    names = {"username": "postgres", "password": "postgres", "dbname": "postgres"}
+    with PostgresContainer(IMAGE, driver=None, shm_size="1g", **names) as container:
+        yield Server(container.get_connection_url(), "docker")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that look at files or processes of the server need it on this machine."""
+    if HOME == "private" and "MLSHARE_TEST_DSN" not in os.environ:
+        return
+    skip = pytest.mark.skip(reason="needs the private cluster: looks at files or processes of the server")
+    for item in items:
+        if item.get_closest_marker("private"):
+            item.add_marker(skip)
