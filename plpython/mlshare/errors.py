@@ -20,6 +20,10 @@ class MlshareError(_Base):  # type: ignore[misc]
     sqlstate = "ML000"
     default_hint: str | None = None
 
+    def __init_subclass__(cls) -> None:
+        # PL/Python puts module and class before the message, but no module for builtins: "ERROR: mlshare: …".
+        cls.__module__, cls.__name__ = "builtins", "mlshare"
+
     def __init__(self, *, detail: str | None = None, hint: str | None = None, **fields: Any) -> None:
         self.message = (type(self).__doc__ or "").split("\n\n")[0].strip().format(**fields)
         super().__init__(self.message)

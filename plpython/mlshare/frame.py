@@ -1,0 +1,259 @@
+"""Relations and queries as numpy columns, in batches of binary arrays: rows never become Python objects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlshare import db, errors
+from mlshare.table import Column, Kind, Table
+
+BLOCKS = 512  # heap blocks of one batch: some 30,000 rows of ordinary width
+ROWS = 16_384  # rows of one batch where there are no heap blocks to count by
+_LAST_BLOCK = 2**32 - 1
+UNKNOWN = "\0unknown"  # stands for a string that is not among those asked for; no PostgreSQL text holds \0
+
+_KINDS: dict[str, Kind] = {
+    **dict.fromkeys(("int2", "int4", "int8", "float4", "float8", "numeric", "time"), "numeric"),
+    "bool": "boolean",
+    "date": "date",
+    **dict.fromkeys(("timestamp", "timestamptz"), "timestamp"),
+    **dict.fromkeys(("text", "varchar", "bpchar", "char", "name", "uuid", "enum"), "category"),
+}
+_AS_FLOAT = {
+    "bool": "{c}::integer",
+    "date": "extract(epoch FROM {c})",
+    "time": "extract(epoch FROM {c})",
+    "timestamp": "extract(epoch FROM {c})",
+    "timestamptz": "extract(epoch FROM {c})",
+}
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """A column of a relation or query: its declared type, and the base type that decides how it is read."""
+
+    name: str
+    type: str
+    base: str
+
+    @property
+    def kind(self) -> Kind | None:
+        return _KINDS.get(self.base)
+
+    @property
+    def quoted(self) -> str:
+        return db.quote_ident(self.name)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where rows come from. ``blocks`` is the size of a table's heap; None: rows can only be read in one go."""
+
+    text: str
+    name: str
+    attributes: tuple[Attribute, ...]
+    blocks: int | None = None
+
+    def __getitem__(self, name: str) -> Attribute:
+        for attribute in self.attributes:
+            if attribute.name == name:
+                return attribute
+        raise errors.ColumnNotFound(
+            column=name, table=self.name, hint="Columns: " + ", ".join(a.name for a in self.attributes) + "."
+        )
+
+    def __contains__(self, name: str) -> bool:
+        return any(a.name == name for a in self.attributes)
+
+
+def relation(table: str) -> Source:
+    """A table, view, … by its name as regclass prints it: qualified and quoted."""
+    rows = db.query("relation_attributes", table)
+    if not rows:
+        raise errors.InvalidArgument(argument="table_name", reason=f"{table} has no columns")
+    blocks = rows[0]["blocks"] if rows[0]["relkind"] in ("r", "m") and not rows[0]["has_children"] else None
+    return Source(table, table, tuple(Attribute(r["name"], r["type"], r["base"]) for r in rows), blocks)
+
+
+def query(text: str) -> Source:
+    """Any query that returns rows."""
+    columns = db.columns_of(text)
+    types = {r["oid"]: r for r in db.query("types", [oid for _, oid in columns])}
+    attributes = tuple(Attribute(n, types[oid]["type"], types[oid]["base"]) for n, oid in columns)
+    return Source(f"({text}\n)", "query", attributes)
+
+
+# --- reading -------------------------------------------------------------------------------------
+
+
+def read(
+    source: Source,
+    wanted: Sequence[tuple[str, Kind]],
+    known: Mapping[str, Sequence[str]] | None = None,
+) -> Table:
+    """All rows of the wanted columns, from one snapshot if the caller runs this through db.in_snapshot.
+
+    A string column that has ``known`` strings gets codes of these, and of UNKNOWN for any other; else its
+    dictionary is what the column holds. Errors: ColumnNotFound, UnsupportedColumnType, FeatureTypeMismatch.
+    """
+    batches = list(read_batches(source, wanted, known))
+    return _concatenate(wanted, batches)
+
+
+def read_batches(
+    source: Source, wanted: Sequence[tuple[str, Kind]], known: Mapping[str, Sequence[str]] | None = None
+) -> Iterator[Table]:
+    """The same rows in batches, in the order in which the relation holds them."""
+    return (table for _, table in _read(source, wanted, known, document="NULL::text"))
+
+
+def read_documents(
+    source: Source, wanted: Sequence[tuple[str, Kind]], known: Mapping[str, Sequence[str]]
+) -> Iterator[tuple[list[str], Table]]:
+    """Batches of rows of a query, each row also as a JSON document."""
+    return _read(source, wanted, known, document="to_jsonb(q)::text")
+
+
+def _read(
+    source: Source,
+    wanted: Sequence[tuple[str, Kind]],
+    known: Mapping[str, Sequence[str]] | None,
+    document: str,
+) -> Iterator[tuple[list[str], Table]]:
+    known = dict(known or {})
+    columns = [(source[name], kind) for name, kind in wanted]
+    numbers = [a for a, kind in columns if kind not in ("category", "text")]
+    strings = [a for a, kind in columns if kind in ("category", "text")]
+    lookups = {a.name: _Lookup(_dictionary(source, a, known.get(a.name))) for a in strings}
+    parts = {
+        "source": source.text,
+        "numbers": _array([_number(a, kind) for a, kind in columns if a in numbers], "float8"),
+        "strings": _array([_hash(a) for a in strings], "int8"),
+        "document": document,
+    }
+    for row in _batches(source, parts):
+        if row["rows"]:
+            floats = _matrix(row["numbers"], ">f8", len(numbers), row["rows"])
+            hashes = _matrix(row["strings"], ">i8", len(strings), row["rows"])
+            yield row.get("documents") or [], _table(columns, floats, hashes, lookups)
+
+
+def _batches(source: Source, parts: dict[str, str]) -> Iterator[dict[str, Any]]:
+    if source.blocks is None:
+        yield from db.cursor("read_query", ROWS, **parts)
+        return
+    # The last batch is open: the table may have grown since its size was looked up.
+    starts = [*range(0, max(source.blocks, 1), BLOCKS), _LAST_BLOCK]
+    for first, end in pairwise(starts):
+        yield from db.query("read_blocks", f"({first},0)", f"({end},0)", **parts)
+
+
+def _array(expressions: list[str], type_name: str) -> str:
+    return f"ARRAY[{', '.join(expressions)}]::{type_name}[]" if expressions else f"ARRAY[0]::{type_name}[]"
+
+
+def _number(attribute: Attribute, kind: Kind) -> str:
+    if attribute.kind in (None, "category") or (kind in ("date", "timestamp")) != (
+        attribute.kind in ("date", "timestamp")
+    ):
+        raise errors.FeatureTypeMismatch(column=attribute.name, type=attribute.type, expected=kind)
+    text = _AS_FLOAT.get(attribute.base, "{c}").format(c=f"q.{attribute.quoted}")
+    return f"coalesce({text}::float8, 'NaN')"
+
+
+def _text(attribute: Attribute) -> str:
+    return f'(q.{attribute.quoted}::text COLLATE "C")'
+
+
+def _hash(attribute: Attribute) -> str:
+    """Strings travel as 64-bit hashes; 0 stands for NULL, and a string with hash 0 is not to be expected."""
+    return f"coalesce(hashtextextended({_text(attribute)}, 0), 0)"
+
+
+class _Lookup:
+    """From hashes to codes, positions in a dictionary of strings."""
+
+    def __init__(self, entries: tuple[tuple[str, ...], NDArray[np.int64]]) -> None:
+        self.dictionary, hashes = entries
+        order = np.argsort(hashes, kind="stable")
+        self._hashes = hashes[order]
+        self._codes = order.astype(np.int32)
+        self._other = np.int32(len(self.dictionary))
+        self.dictionary = (*self.dictionary, UNKNOWN)
+
+    def codes(self, hashes: NDArray[np.int64]) -> NDArray[np.int32]:
+        if len(self._hashes) == 0:
+            return np.where(hashes == 0, np.int32(-1), self._other).astype(np.int32)
+        at = np.minimum(np.searchsorted(self._hashes, hashes), len(self._hashes) - 1)
+        codes = np.where(self._hashes[at] == hashes, self._codes[at], self._other)
+        return np.where(hashes == 0, -1, codes).astype(np.int32)
+
+
+def _dictionary(
+    source: Source, attribute: Attribute, known: Sequence[str] | None
+) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+    """Strings of a column and their hashes, which only the server itself can compute."""
+    if known is None:
+        row = db.one("distinct_strings", source=source.text, string=_text(attribute))
+    else:
+        row = db.one("hash_strings", list(known))
+    assert row is not None
+    strings = tuple(row["strings"] or ())
+    hashes = np.array(row["hashes"] or (), dtype=np.int64)
+    if len(np.unique(hashes)) < len(hashes):
+        raise errors.TrainingDataError(reason=f'two strings of column "{attribute.name}" have the same hash')
+    return strings, hashes
+
+
+def _matrix(raw: bytes, number: str, width: int, rows: int) -> NDArray[Any]:
+    """A two-dimensional array as array_send gives it: [rows, width], each value behind its length."""
+    if width == 0:
+        return np.empty((rows, 0))
+    dimensions, has_null = np.frombuffer(raw, ">i4", 2)
+    if dimensions != 2 or has_null or len(raw) != 28 + rows * width * 12:
+        raise errors.MlshareError(detail="an array arrived in an unexpected form")
+    records = np.frombuffer(raw, np.dtype([("length", ">i4"), ("value", number)]), offset=28)
+    return records["value"].reshape(rows, width)
+
+
+def _table(
+    columns: Sequence[tuple[Attribute, Kind]],
+    floats: NDArray[Any],
+    hashes: NDArray[Any],
+    lookups: Mapping[str, _Lookup],
+) -> Table:
+    made: list[Column] = []
+    next_float = next_hash = 0
+    for attribute, kind in columns:
+        if attribute.name in lookups:
+            lookup = lookups[attribute.name]
+            codes = lookup.codes(hashes[:, next_hash].astype(np.int64))
+            made.append(Column(attribute.name, kind, codes=codes, dictionary=lookup.dictionary))
+            next_hash += 1
+        else:
+            made.append(Column(attribute.name, kind, values=floats[:, next_float].astype(np.float64)))
+            next_float += 1
+    return Table(tuple(made))
+
+
+def _concatenate(wanted: Sequence[tuple[str, Kind]], batches: list[Table]) -> Table:
+    """One table of all batches. Column by column, freeing as it goes: the peak is one column above the data."""
+    made: list[Column] = []
+    for i, (name, kind) in enumerate(wanted):
+        pieces = [b.columns[i] for b in batches]
+        if kind in ("category", "text"):
+            codes = np.concatenate(
+                [p.codes for p in pieces if p.codes is not None] or [np.empty(0, np.int32)]
+            )
+            dictionary = pieces[0].dictionary if pieces else ()
+            made.append(Column(name, kind, codes=codes, dictionary=dictionary))
+        else:
+            values = np.concatenate([p.values for p in pieces if p.values is not None] or [np.empty(0)])
+            made.append(Column(name, kind, values=values))
+    return Table(tuple(made))

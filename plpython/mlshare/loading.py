@@ -1,0 +1,118 @@
+"""From stored chunks to an open model, and back: signatures, audit, storage."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from typing import TYPE_CHECKING, Any
+
+from mlshare import catalog, codec, db, errors, signing
+from mlshare.catalog import Chunk
+
+if TYPE_CHECKING:
+    from mlshare.child import Reply
+    from mlshare.scorer import Scorer
+
+# Relative to the data directory, in which every server process runs: the key goes with physical backups and
+# standbys, and no SQL user can name another place.
+KEY_FILE = "mlshare.key"
+_NO_LIMIT_SECONDS = 30 * 86_400
+
+_key: bytes | None = None
+
+
+def key() -> bytes:
+    """The server's key, made if there is none yet."""
+    global _key
+    if _key is None:
+        if not os.path.exists(KEY_FILE):
+            signing.create_key(KEY_FILE)
+        _key = signing.load_key(KEY_FILE)
+    return _key
+
+
+def limit(name: str) -> int:
+    """A limit of sys.ml_settings, in its own unit."""
+    return int(db.value("setting", name))
+
+
+# --- to an open model ----------------------------------------------------------------------------
+
+
+def open_model(model: catalog.Model) -> Scorer:
+    """Reads, verifies and opens a model. A model that was not signed here passes the audit first.
+
+    Errors: ModelNotReady, TamperedModel, CorruptModel, UnsafeModel, …
+    """
+    from mlshare.scorer import Scorer
+
+    chunks = catalog.read_chunks(model)
+    if not chunks:
+        raise errors.ModelNotReady(handle=model.handle, detail="It has no model object.")
+    raw, trusted = unpack(model, chunks)
+    if not trusted:
+        raw = audit(raw, {"metadata": catalog.read_row(model)["model_metadata"] or {}}).blob
+    return Scorer(raw)
+
+
+def unpack(model: catalog.Model, chunks: list[Chunk]) -> tuple[bytes, bool]:
+    """The bytes of a model, and whether this server wrote them.
+
+    Errors: TamperedModel (a changed byte, a chunk from elsewhere), CorruptModel, ModelTooLarge.
+    """
+    stored = b"".join(c.data for c in chunks)
+    if [c.chunk_id for c in chunks] != list(range(1, len(chunks) + 1)):
+        raise errors.CorruptModel(reason="its chunks are not numbered from 1 without a gap")
+    digest = hashlib.sha256(stored).digest()
+    states = {_verify(model, chunk, len(chunks), digest) for chunk in chunks}
+    trusted = states == {"ours"}
+    if trusted and model.digest != digest.hex():
+        raise errors.TamperedModel(reason="it is not the object that the catalog row describes")
+    return codec.unpack(stored, limit("import_size") << 20), trusted
+
+
+def _verify(model: catalog.Model, chunk: Chunk, n_chunks: int, digest: bytes) -> str:
+    identity = signing.Identity(model.schema, model.handle, 0)
+    return signing.verify(key(), chunk.signature, identity, chunk.chunk_id, n_chunks, digest, chunk.data)
+
+
+def audit(raw: bytes, request: dict[str, Any]) -> Reply:
+    """Has a process beside the backend look a foreign model over; its reply holds the bytes to use.
+
+    Errors: UnsafeModel, CorruptModel, InvalidModelMetadata, ChildError, …
+    """
+    from mlshare import child
+
+    return child.run(
+        "audit",
+        {**request, "import_bytes": limit("import_size") << 20},
+        raw,
+        memory_mb=limit("audit_memory"),
+        seconds=limit("audit_seconds"),
+        tick=db.check_interrupts,
+        progress=lambda text, fraction: None,
+    )
+
+
+def training_limits() -> dict[str, Any]:
+    """Arguments of child.run for a training process."""
+    return {
+        "memory_mb": limit("training_memory"),
+        "seconds": limit("training_seconds") or _NO_LIMIT_SECONDS,
+        "tick": db.check_interrupts,
+    }
+
+
+# --- to stored chunks ----------------------------------------------------------------------------
+
+
+def chunked(raw: bytes, owner: str, handle: str) -> tuple[list[Chunk], bytes]:
+    """A model as signed chunks, and the digest that goes into its catalog row."""
+    stored = codec.pack(raw)
+    pieces = codec.split(stored)
+    digest = hashlib.sha256(stored).digest()
+    identity = signing.Identity(catalog.SCHEMA_PREFIX + owner, handle, 0)
+    return [
+        Chunk(i, piece, signing.sign(key(), identity, i, len(pieces), digest, piece))
+        for i, piece in enumerate(pieces, start=1)
+    ], digest

@@ -1,0 +1,123 @@
+"""Options of the routines: their names, types and values, checked before anything is done."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mlshare import errors
+
+Check = Callable[[Any], Any]
+
+TASKS = ("classification", "regression")
+
+
+@dataclass(frozen=True)
+class Option:
+    """A known option: what its value must be, in words and as a check that returns it in its final form."""
+
+    expected: str
+    check: Check
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError
+    return value
+
+
+def _names(value: Any) -> list[str]:
+    if not isinstance(value, list) or not value or not all(isinstance(v, str) for v in value):
+        raise ValueError
+    if len(set(value)) < len(value):
+        raise ValueError
+    return value
+
+
+def _number(low: float, high: float, whole: bool = False) -> Check:
+    def check(value: Any) -> float:
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int if whole else int | float)
+            or not low < value < high
+        ):
+            raise ValueError
+        return value
+
+    return check
+
+
+def _one_of(*choices: str) -> Check:
+    def check(value: Any) -> str:
+        if not isinstance(value, str) or value.lower() not in choices:
+            raise ValueError
+        return value.lower()
+
+    return check
+
+
+TRAIN = {
+    "task": Option("one of " + ", ".join(TASKS), _one_of(*TASKS)),
+    "model_list": Option("a list of algorithms", _names),
+    "exclude_model_list": Option("a list of algorithms", _names),
+    "optimization_metric": Option("the name of a metric", _text),
+    "include_column_list": Option("a list of columns", _names),
+    "exclude_column_list": Option("a list of columns", _names),
+    "notes": Option("a text", _text),
+    "time_budget": Option("a number of seconds above 0", _number(0, 1e7)),
+    "random_state": Option("a whole number from 0 to 4294967295", _number(-1, 2**32, whole=True)),
+}
+PREDICT = {
+    "threshold": Option("a number between 0 and 1", _number(0, 1)),
+    "batch_size": Option("a whole number above 0", _number(0, 2**31, whole=True)),
+}
+SCORE = {"threshold": PREDICT["threshold"]}
+
+_EXCLUSIVE = (("model_list", "exclude_model_list"), ("include_column_list", "exclude_column_list"))
+
+
+def parse(text: str | None, known: Mapping[str, Option]) -> dict[str, Any]:
+    """Options given as JSON, checked; an option that is null counts as not given.
+
+    Errors: InvalidArgument (no object), UnknownOption, InvalidOptionValue.
+    """
+    given = {} if text is None else json.loads(text)
+    if given is None:
+        return {}
+    if not isinstance(given, dict):
+        raise errors.InvalidArgument(argument="options", reason="it is not a JSON object")
+    return {name: _checked(name, value, known) for name, value in given.items() if value is not None}
+
+
+def _checked(name: str, value: Any, known: Mapping[str, Option]) -> Any:
+    option = known.get(name)
+    if option is None:
+        raise errors.UnknownOption(option=name, hint="Options here: " + ", ".join(sorted(known)) + ".")
+    try:
+        return option.check(value)
+    except ValueError:
+        raise errors.InvalidOptionValue(
+            option=name, reason=f"{json.dumps(value)[:100]} is not {option.expected}"
+        ) from None
+
+
+def parse_train(text: str | None) -> dict[str, Any]:
+    """Options of ml_train, with task, optimization_metric and random_state filled in.
+
+    Errors: those of parse, UnsupportedTask, ConflictingOptions.
+    """
+    from mlshare import metrics
+
+    options = parse(text, TRAIN)
+    for first, second in _EXCLUSIVE:
+        shared = set(options.get(first, ())) & set(options.get(second, ()))
+        if first in options and second in options and (first == "model_list" or shared):
+            raise errors.ConflictingOptions(first=first, second=second)
+    options.setdefault("task", "classification")
+    options.setdefault("random_state", 0)
+    metrics.check(
+        options.setdefault("optimization_metric", metrics.DEFAULT[options["task"]]), options["task"]
+    )
+    return options

@@ -1,0 +1,48 @@
+"""One function for each SQL routine, of the same name and parameters. Nothing heavy is imported here."""
+
+from __future__ import annotations
+
+from mlshare.environment import check as check_environment
+from mlshare.routines.internal import _as_owner, _create_key, _in_snapshot
+from mlshare.routines.models import (
+    ml_create_or_upgrade_catalog,
+    ml_model_active,
+    ml_model_drop,
+    ml_model_load,
+    ml_model_unload,
+)
+from mlshare.routines.predict import (
+    _scored,
+    _scored_values,
+    ml_predict,
+    ml_predict_row,
+    ml_predict_table,
+    ml_score,
+)
+from mlshare.routines.sharing import _model_privileges, ml_model_grant, ml_model_revoke
+from mlshare.routines.train import ml_train
+from mlshare.routines.transfer import ml_model_export, ml_model_import
+
+__all__ = [
+    "_as_owner",
+    "_create_key",
+    "_in_snapshot",
+    "_model_privileges",
+    "_scored",
+    "_scored_values",
+    "check_environment",
+    "ml_create_or_upgrade_catalog",
+    "ml_model_active",
+    "ml_model_drop",
+    "ml_model_export",
+    "ml_model_grant",
+    "ml_model_import",
+    "ml_model_load",
+    "ml_model_revoke",
+    "ml_model_unload",
+    "ml_predict",
+    "ml_predict_row",
+    "ml_predict_table",
+    "ml_score",
+    "ml_train",
+]

@@ -1,0 +1,38 @@
+"""Sharing without a copy: privileges on single models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mlshare import catalog, errors
+from mlshare.routines.boundary import routine
+
+
+@routine
+def ml_model_grant(model_handle: str, grantee: str | None, privilege: str | None) -> None:
+    catalog.grant(catalog.find(model_handle), _role(grantee), _privilege(privilege or "PREDICT"))
+
+
+@routine
+def ml_model_revoke(model_handle: str, grantee: str | None, privilege: str | None) -> None:
+    chosen = None if privilege is None else _privilege(privilege)
+    catalog.revoke(catalog.find(model_handle), _role(grantee), chosen)
+
+
+def _model_privileges() -> Iterator[tuple[str, str, str, str, str]]:
+    for row in catalog.privileges():
+        yield row["model_owner"], row["model_handle"], row["grantee"], row["privilege"], row["granted_at"]
+
+
+def _role(grantee: str | None) -> str:
+    if grantee is None:
+        raise errors.InvalidArgument(argument="grantee", reason="a role must be given")
+    return grantee
+
+
+def _privilege(text: str) -> str:
+    if text.upper() not in catalog.PRIVILEGES:
+        raise errors.InvalidArgument(
+            argument="privilege", reason=f'"{text}" is none of {", ".join(catalog.PRIVILEGES)}'
+        )
+    return text.upper()

@@ -1,0 +1,200 @@
+"""Export to and import from tables: sharing by copy, and models that users bring."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from mlshare import catalog, codec, db, errors, loading
+from mlshare.routines.boundary import routine
+from mlshare.routines.models import _given
+
+_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+_FORMATS = ("ONNX", "ONNXv1.0", "ONNXv2.0")
+# What an imported model may bring along for people to read; everything else is worked out anew.
+_KEPT = (
+    "notes", "options", "n_rows", "n_columns", "n_selected_rows", "n_selected_columns", "selected_column_names",
+    "training_time", "training_score", "optimization_metric", "hyperparameters", "training_params", "model_quality",
+    "library_versions", "lineage", "golden", "train_table_name", "target_type", "build_timestamp", "dropped_columns",
+    "algorithm_name", "model_explanation", "onnx_inputs_info", "onnx_outputs_info",
+)  # fmt: skip
+
+
+# --- export --------------------------------------------------------------------------------------
+
+
+@routine
+def ml_model_export(model_handle: str | None, output_table_name: str | None) -> None:
+    model = catalog.find(_given(model_handle), "SELECT")
+    output = _new_table(output_table_name)
+    metadata = dict(catalog.read_row(model)["model_metadata"] or {})
+    chunks = catalog.read_chunks(model)
+    metadata["chunks"] = len(chunks)
+    db.run("create_export", output=output)
+    for chunk in chunks:
+        text = json.dumps(metadata) if chunk.chunk_id == 1 else None
+        db.query("export_chunk", chunk.chunk_id, chunk.data, text, output=output)
+    if not chunks:
+        db.query("export_chunk", 0, None, json.dumps(metadata), output=output)
+    catalog.touch(model)
+
+
+def _new_table(name: str | None) -> str:
+    if name is None:
+        raise errors.InvalidArgument(argument="output_table_name", reason="a table must be given")
+    output = db.qualified(name)
+    if db.value("table_exists", output):
+        raise errors.TableExists(table=output, hint="Drop it, or choose another name.")
+    return output
+
+
+# --- import --------------------------------------------------------------------------------------
+
+
+@routine
+def ml_model_import(
+    model_object: bytes | None, model_metadata: str | None, model_handle: str | None
+) -> tuple[str]:
+    given = _object(json.loads(model_metadata) if model_metadata else {})
+    if model_object is None:
+        table = _export_table(given)
+        stored, metadata = _read_export(table)
+    else:
+        table, stored, metadata = None, bytes(model_object), given
+    raw = _raw(stored, metadata)
+    schema = catalog.ensure()
+    handle = catalog.new_handle(schema, model_handle, (table or "imported").replace('"', ""))
+    reply = loading.audit(raw, {"metadata": metadata, "golden": metadata.get("golden")})
+    _store(schema, handle, metadata, reply.result["manifest"], reply.blob or raw)
+    return (handle,)
+
+
+def _object(metadata: Any) -> dict[str, Any]:
+    if not isinstance(metadata, dict):
+        raise errors.InvalidModelMetadata(reason="it is not a JSON object")
+    return metadata
+
+
+def _export_table(given: Mapping[str, Any]) -> str:
+    if set(given) != {"schema", "table"} or not all(isinstance(v, str) for v in given.values()):
+        raise errors.InvalidModelMetadata(
+            reason="without a model object it must name a table",
+            hint='Give {"schema": "…", "table": "…"} of a table written by sys.ml_model_export.',
+        )
+    # Written as in SQL, or as it is in the catalog.
+    written = ".".join(db.quote_ident(given[k]) for k in ("schema", "table"))
+    name = (
+        written if db.value("table_exists", written) else db.qualified(f"{given['schema']}.{given['table']}")
+    )
+    if not db.value("table_exists", name):
+        raise errors.InvalidExportTable(table=name, reason="there is no such table")
+    # Reading somebody else's view, or a table with policies, would run that person's code with the caller's rights.
+    if not db.value("is_plain_table", name):
+        raise errors.InvalidExportTable(
+            table=name,
+            reason="it is not a plain table, and it belongs to another role",
+            hint="Copy it into a table of your own first, if you trust its owner.",
+        )
+    return name
+
+
+def _read_export(table: str) -> tuple[bytes, dict[str, Any]]:
+    columns = {r["name"]: r["base"] for r in db.query("relation_attributes", table)}
+    for name, bases in {
+        "chunk_id": ("int2", "int4", "int8"),
+        "model_object": ("bytea",),
+        "model_metadata": ("jsonb", "json"),
+    }.items():
+        if columns.get(name) not in bases:
+            raise errors.InvalidExportTable(table=table, reason=f"column {name} is missing or not {bases[0]}")
+    summary = db.one("export_summary", table=table)
+    assert summary is not None
+    if summary["bytes"] > loading.limit("import_size") << 20:
+        raise errors.ModelTooLarge(
+            reason=f"it has {summary['bytes']} bytes", hint="See import_size in sys.ml_settings."
+        )
+    rows = db.query("export_rows", table=table)
+    ids = [r["chunk_id"] for r in rows]
+    if ids == [0]:
+        raise errors.InvalidExportTable(table=table, reason="the exported model has no object")
+    if ids.count(1) != 1:
+        raise errors.InvalidExportTable(table=table, reason="there must be exactly one row with chunk_id 1")
+    metadata = _object(json.loads(rows[0]["model_metadata"] or "{}"))
+    _check_chunks(table, rows, metadata)
+    return b"".join(bytes(r["model_object"]) for r in rows), metadata
+
+
+def _check_chunks(table: str, rows: list[dict[str, Any]], metadata: Mapping[str, Any]) -> None:
+    if [r["chunk_id"] for r in rows] != list(range(1, len(rows) + 1)):
+        raise errors.InvalidExportTable(table=table, reason="chunks are missing or given twice")
+    if any(r["model_object"] is None for r in rows):
+        raise errors.InvalidExportTable(table=table, reason="a chunk is NULL")
+    if metadata.get("chunks", len(rows)) != len(rows):
+        raise errors.InvalidExportTable(
+            table=table, reason=f"it has {len(rows)} chunks, its metadata says {metadata['chunks']}"
+        )
+
+
+def _raw(stored: bytes, metadata: Mapping[str, Any]) -> bytes:
+    """The ONNX bytes of an object as it was exported, or as a user brings it."""
+    declared = metadata.get("format", "ONNX")
+    if declared not in _FORMATS:
+        raise errors.InvalidModelMetadata(
+            reason=f"format {declared!r:.40} is not known", hint="Known are: " + ", ".join(_FORMATS) + "."
+        )
+    expected = metadata.get("object_sha256")
+    if expected is not None and hashlib.sha256(stored).hexdigest() != expected:
+        raise errors.CorruptModel(
+            reason="its bytes are not those that were exported",
+            hint="Export it again; if it was changed on purpose, remove object_sha256 from its metadata.",
+        )
+    if not stored:
+        raise errors.CorruptModel(reason="it is empty")
+    limit = loading.limit("import_size") << 20
+    if stored.startswith(_ZSTD_MAGIC):
+        return codec.unpack(stored, limit)
+    if len(stored) > limit:
+        raise errors.ModelTooLarge(
+            reason=f"it has {len(stored)} bytes", hint="See import_size in sys.ml_settings."
+        )
+    return stored
+
+
+def _store(
+    schema: str, handle: str, metadata: Mapping[str, Any], manifest: Mapping[str, Any], raw: bytes
+) -> None:
+    chunks, digest = loading.chunked(raw, db.current_user(), handle)
+    columns = _columns(manifest)
+    kept = {k: metadata[k] for k in _KEPT if k in metadata}
+    document = {
+        "build_timestamp": int(time.time()),
+        **kept,
+        "task": manifest["task"],
+        "chunks": len(chunks),
+        "format": "ONNX",
+        "status": "Ready",
+        "target_column_name": manifest["target"],
+        "column_names": columns,
+        "classes": manifest.get("classes"),
+        "object_sha256": digest.hex(),
+    }
+    row = {
+        "model_handle": handle,
+        "target_column_name": manifest["target"],
+        "train_table_name": kept.get("train_table_name"),
+        "model_type": manifest.get("algorithm") or kept.get("algorithm_name") or "ONNX",
+        "task": manifest["task"],
+        "column_names": columns,
+        "model_explanation": metadata.get("model_explanation"),
+        "model_metadata": document,
+        "notes": kept.get("notes"),
+    }
+    catalog.insert(schema, row, chunks, digest)
+
+
+def _columns(manifest: Mapping[str, Any]) -> list[str]:
+    described = manifest["encoder"]["features"] if manifest["kind"] == "encoded" else manifest["inputs"]
+    return [column["name"] for column in described]

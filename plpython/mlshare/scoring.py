@@ -1,0 +1,231 @@
+"""Scores a whole relation in one statement, so that reading and writing see one snapshot."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from mlshare import cache, catalog, db, errors, frame
+from mlshare.results import Codebook, Results, label_text, with_threshold
+from mlshare.scorer import Scorer
+from mlshare.table import Column, Kind
+
+KEY = "_4aad19ca6e_pk_id"  # HeatWave's name for the key it adds
+PREDICTION, RESULTS = "prediction", "ml_results"
+
+_STRINGS = ("category", "text")
+# A row's code: four bytes at its place.
+_CODE = "|".join(
+    f"(get_byte(s.codes, (4 * i._4aad19ca6e_n + {k})::integer) << {24 - 8 * k})" for k in range(4)
+)
+
+
+def needs(scorer: Scorer) -> tuple[list[tuple[str, Kind]], dict[str, tuple[str, ...]]]:
+    """The columns a model needs, and the strings it knows of each (absent: it takes any text)."""
+    features = scorer.manifest.get("encoder", {}).get("features", ())
+    known = {f["name"]: tuple(f["categories"]) for f in features if "categories" in f}
+    return [(i.name, i.kind) for i in scorer.inputs], known
+
+
+# --- ml_predict_table ----------------------------------------------------------------------------
+
+
+class Job:
+    """One scoring of a relation. It runs when the statement that writes the output asks for its results."""
+
+    def __init__(self, source: frame.Source, scorer: Scorer, threshold: float | None) -> None:
+        self._source, self._scorer, self._threshold = source, scorer, threshold
+        self._codebook = Codebook()
+        self._columns: tuple[bytes | None, str | None] | None = None
+
+    def columns(self) -> tuple[bytes | None, str | None]:
+        """Codes of all rows (big-endian int4), or numbers of all rows as an array literal."""
+        if self._columns is None:
+            regression = self._scorer.task == "regression"
+            self._columns = (None, self._numbers()) if regression else (self._codes(), None)
+        return self._columns
+
+    def entries(self) -> list[tuple[int, str, str]]:
+        self.columns()
+        return self._codebook.entries(Results(self._scorer))
+
+    def _codes(self) -> bytes:
+        parts = []
+        for table in frame.read_batches(self._source, *needs(self._scorer)):
+            prediction = with_threshold(self._scorer, self._scorer.predict(table), self._threshold)
+            parts.append(self._codebook.encode(prediction).astype(">i4").tobytes())
+        return b"".join(parts)
+
+    def _numbers(self) -> str:
+        parts = []
+        for table in frame.read_batches(self._source, *needs(self._scorer)):
+            values = self._scorer.predict(table).values
+            assert values is not None
+            parts.append(",".join(map(repr, values.tolist())))
+        return "{" + ",".join(parts) + "}"
+
+
+_job: Job | None = None
+
+
+def current_job() -> Job:
+    if _job is None:
+        raise errors.InvalidArgument(argument="call", reason="this function is not for direct use")
+    return _job
+
+
+def score_table(table: str, model: catalog.Model, output: str, options: dict[str, Any]) -> None:
+    """ml_predict_table: writes a new table, or adds the columns when the output is the input itself."""
+    scorer = cache.scorer(model)
+    source = frame.relation(table)
+    _check_columns(source, scorer)
+    target_type = _target_type(model, scorer)
+    output = db.qualified(output)
+    parts = {**_expressions(scorer, target_type), "output": output}
+    if db.value("same_table", output, table):
+        _add_to(source, scorer, parts, options)
+    else:
+        _write_to(source, scorer, parts, options)
+
+
+def _check_columns(source: frame.Source, scorer: Scorer) -> None:
+    for name, _ in needs(scorer)[0]:
+        if name not in source:
+            raise errors.MissingFeature(column=name, detail=f"{source.name} has no such column.")
+    for name in (PREDICTION, RESULTS):
+        if name in source:
+            raise errors.ReservedColumn(column=name, table=source.name)
+    if KEY in source and [r["name"] for r in db.query("primary_key", source.text)] != [KEY]:
+        raise errors.ReservedColumn(column=KEY, table=source.name)
+
+
+def _target_type(model: catalog.Model, scorer: Scorer) -> dict[str, Any]:
+    """The type of the target, if it is one that this database can be trusted to convert to."""
+    metadata = catalog.read_row(model)["model_metadata"] or {}
+    row = db.one("target_type", str(metadata.get("target_type") or ""))
+    default = "double precision" if scorer.task == "regression" else "text"
+    return row or {"type": default, "whole": False}
+
+
+def _expressions(scorer: Scorer, target: dict[str, Any]) -> dict[str, str]:
+    number = "s.numbers[i._4aad19ca6e_n + 1]"
+    return {
+        "type": str(target["type"]),
+        "code": _CODE,
+        "number": f"round({number}::numeric)" if target["whole"] else number,
+        "target": db.quote_literal(scorer.target),
+        "what": "numbers" if scorer.task == "regression" else "labels",
+    }
+
+
+def _write_to(source: frame.Source, scorer: Scorer, parts: dict[str, str], options: dict[str, Any]) -> None:
+    if db.value("table_exists", parts["output"]):
+        raise errors.TableExists(table=parts["output"], hint="Drop it, or choose another name.")
+    staging = None
+    if source.blocks is None:
+        # The rows of a view may come in another order, or not be the same, when it is read again.
+        staging = _staging(parts["output"])
+        db.run("stage", staging=staging, source=source.text)
+        source = frame.relation(staging)
+    key = [r["name"] for r in db.query("primary_key", source.text)]
+    _run("write", source, scorer, {**parts, "columns": _columns(source, key)}, options)
+    if staging:
+        db.run("drop_table", table=staging)
+    _add_key(parts["output"], key)
+
+
+def _staging(output: str) -> str:
+    schema = db.value("folded", output)[0]
+    return f"{db.quote_ident(schema)}._mlshare_staging_{db.value('pid')}"
+
+
+def _columns(source: frame.Source, key: list[str]) -> str:
+    own = [f"i.{a.quoted}" for a in source.attributes]
+    return ", ".join(own if key else [f"i._4aad19ca6e_n + 1 AS {KEY}", *own])
+
+
+def _add_key(output: str, key: list[str]) -> None:
+    columns = ", ".join(map(db.quote_ident, key or [KEY]))
+    db.run("add_primary_key", output=output, columns=columns)
+    if not key:
+        db.run("make_identity", output=output)
+        db.query("continue_identity", output, output=output)
+
+
+def _add_to(source: frame.Source, scorer: Scorer, parts: dict[str, str], options: dict[str, Any]) -> None:
+    if source.blocks is None or db.query("primary_key", source.text):
+        raise errors.InvalidArgument(
+            argument="output_table_name",
+            reason="the columns can only be added to a plain table without primary key",
+            hint="Name another table for the output.",
+        )
+    db.run("add_output_columns", **{k: parts[k] for k in ("output", "type")})
+    _run("fill", frame.relation(source.text), scorer, parts, options)
+
+
+def _run(
+    verb: str, source: frame.Source, scorer: Scorer, parts: dict[str, str], options: dict[str, Any]
+) -> None:
+    global _job
+    _job = Job(source, scorer, options.get("threshold"))
+    try:
+        db.query("scan_in_heap_order")
+        db.run(f"{verb}_{parts['what']}", source=source.text, **parts)
+    finally:
+        _job = None
+
+
+# --- ml_score ------------------------------------------------------------------------------------
+
+
+def evaluate(
+    source: frame.Source, target: str, scorer: Scorer, metric: str, options: dict[str, Any]
+) -> float:
+    """A metric of the model's predictions for all rows whose target is not NULL."""
+    from mlshare import metrics
+
+    metrics.check(metric, scorer.task, len(scorer.classes) if scorer.classes else None)
+    wanted, known = needs(scorer)
+    kind: Kind = "numeric" if scorer.task == "regression" else _truth_kind(scorer)
+    if kind == "category":
+        known[target] = tuple(label_text(c) for c in scorer.classes or ())
+    if source[target].kind is None:
+        raise errors.UnsupportedColumnType(column=target, type=source[target].type)
+    truths, predictions = [], []
+    for table in frame.read_batches(source, [*(w for w in wanted if w[0] != target), (target, kind)], known):
+        truth, present = _truth(table[target], scorer)
+        prediction = scorer.predict(table)
+        truths.append(truth[present])
+        predictions.append(_comparable(prediction, scorer)[present])
+    if not truths:
+        raise errors.MetricUndefined(metric=metric, reason="there are no rows")
+    threshold = options.get("threshold")
+    return metrics.score(metric, scorer.task, np.concatenate(truths), np.concatenate(predictions), threshold)
+
+
+def _truth_kind(scorer: Scorer) -> Kind:
+    return "category" if scorer.target_kind == "category" else "numeric"
+
+
+def _truth(column: Column, scorer: Scorer) -> tuple[Any, Any]:
+    """True values or positions of the classes (-1: none of them) [n], and where they are not NULL [n]."""
+    if column.codes is not None:
+        codes = np.where(column.codes >= len(scorer.classes or ()), -1, column.codes)
+        return codes, column.codes >= 0
+    assert column.values is not None
+    present = ~np.isnan(column.values)
+    if scorer.task == "regression":
+        return column.values, present
+    classes = np.array([float(c) for c in scorer.classes or ()])
+    matches = column.values[:, None] == classes
+    return np.where(matches.any(axis=1), matches.argmax(axis=1), -1), present
+
+
+def _comparable(prediction: Any, scorer: Scorer) -> Any:
+    """Values [n], or probabilities [n, C]; a model that gives labels only is sure of them."""
+    if prediction.values is not None:
+        return prediction.values
+    if prediction.probabilities is not None:
+        return prediction.probabilities
+    return np.eye(len(scorer.classes or ()))[prediction.labels]

@@ -1,0 +1,355 @@
+-- Named statements of mlshare. A header line gives the name and the parameter types; {name} marks a place for a
+-- quoted identifier or an expression made by mlshare.frame.
+
+-- current_user()
+SELECT current_user::text;
+
+-- interrupts()
+SELECT 1;
+
+-- application_name()
+SELECT current_setting('application_name');
+
+-- set_application_name(text)
+SELECT set_config('application_name', $1, false);
+
+-- in_snapshot()
+SELECT sys._in_snapshot();
+
+-- as_owner()
+SELECT sys.{door}();
+
+-- version()
+SELECT sys._version();
+
+-- setting(text)
+SELECT value FROM sys.ml_settings WHERE name = $1;
+
+-- read_only()
+SELECT current_setting('transaction_read_only') = 'on' OR pg_is_in_recovery();
+
+-- --- catalogs -----------------------------------------------------------------------------------
+
+-- catalog_state(name)
+SELECT sys._catalog_schema($1) AS schema,
+       (SELECT nspowner = (SELECT oid FROM pg_roles WHERE rolname = $1) FROM pg_namespace
+        WHERE nspname = sys._catalog_schema($1)) AS owned,
+       to_regprocedure(format('sys.%I()', sys._owner_door($1))) IS NOT NULL AS door,
+       CASE current_setting('role') WHEN 'none' THEN session_user::text ELSE current_setting('role') END AS acting;
+
+-- create_catalog_schema()
+SELECT sys._create_catalog_schema();
+
+-- catalog_tables(text)
+SELECT relname FROM pg_class WHERE relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = $1);
+
+-- create_model_catalog()
+CREATE TABLE {schema}.model_catalog (
+    model_id             bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    model_handle         text        NOT NULL UNIQUE CHECK (char_length(model_handle) BETWEEN 1 AND 255),
+    model_object         text        CHECK (model_object IS NULL),
+    model_owner          name        NOT NULL DEFAULT current_user,
+    build_timestamp      timestamptz NOT NULL DEFAULT clock_timestamp(),
+    target_column_name   text,
+    train_table_name     text,
+    model_object_size    bigint      NOT NULL DEFAULT 0,
+    model_type           text,
+    task                 text,
+    column_names         jsonb,
+    model_explanation    jsonb,
+    last_accessed        timestamptz,
+    model_metadata       jsonb,
+    notes                text,
+    model_digest         bytea
+);
+
+-- create_model_object_catalog()
+CREATE TABLE {schema}.model_object_catalog (
+    chunk_id             integer     NOT NULL,
+    model_handle         text        NOT NULL REFERENCES {schema}.model_catalog (model_handle)
+                                     ON UPDATE CASCADE ON DELETE CASCADE,
+    model_object         bytea       NOT NULL,
+    partition_id         integer     NOT NULL DEFAULT 0,
+    signature            bytea,
+    PRIMARY KEY (model_handle, partition_id, chunk_id)
+);
+
+-- create_model_privilege()
+CREATE TABLE {schema}.model_privilege (
+    model_handle         text        NOT NULL REFERENCES {schema}.model_catalog (model_handle)
+                                     ON UPDATE CASCADE ON DELETE CASCADE,
+    grantee              regrole     NOT NULL,
+    privilege            text        NOT NULL CHECK (privilege IN ('PREDICT', 'SELECT', 'ALTER')),
+    granted_at           timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (model_handle, grantee, privilege)
+);
+
+-- privilege_condition()
+model_handle IN (SELECT p.model_handle FROM {schema}.model_privilege AS p
+                 WHERE p.privilege IN ({privileges}) AND pg_catalog.pg_has_role(p.grantee, 'USAGE'));
+
+-- protect_catalog()
+ALTER TABLE {schema}.model_catalog ENABLE ROW LEVEL SECURITY;
+CREATE POLICY may_see    ON {schema}.model_catalog FOR SELECT USING ({may_see});
+CREATE POLICY may_update ON {schema}.model_catalog FOR UPDATE USING ({may_change});
+CREATE POLICY may_delete ON {schema}.model_catalog FOR DELETE USING ({may_change});
+
+-- protect_object_catalog()
+ALTER TABLE {schema}.model_object_catalog ALTER COLUMN model_object SET STORAGE EXTERNAL;
+ALTER TABLE {schema}.model_object_catalog ENABLE ROW LEVEL SECURITY;
+CREATE POLICY may_see    ON {schema}.model_object_catalog FOR SELECT USING ({may_see});
+CREATE POLICY may_insert ON {schema}.model_object_catalog FOR INSERT WITH CHECK ({may_change});
+CREATE POLICY may_update ON {schema}.model_object_catalog FOR UPDATE USING ({may_change});
+CREATE POLICY may_delete ON {schema}.model_object_catalog FOR DELETE USING ({may_change});
+
+-- protect_privilege()
+ALTER TABLE {schema}.model_privilege ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own_rows ON {schema}.model_privilege FOR SELECT USING (pg_catalog.pg_has_role(grantee, 'USAGE'));
+
+-- --- models: the owner's own look-up --------------------------------------------------------------
+
+-- own_model(text)
+SELECT model_id, encode(model_digest, 'hex') AS digest FROM {schema}.model_catalog WHERE model_handle = $1;
+
+-- model_row(text)
+SELECT model_owner::text, target_column_name, train_table_name, model_type, task, column_names::text,
+       model_explanation::text, model_metadata::text, notes, model_object_size
+FROM {schema}.model_catalog WHERE model_handle = $1;
+
+-- model_chunks(text)
+SELECT chunk_id, model_object, signature FROM {schema}.model_object_catalog
+WHERE model_handle = $1 AND partition_id = 0 ORDER BY chunk_id;
+
+-- next_handle(text)
+SELECT n FROM generate_series(extract(epoch FROM clock_timestamp())::bigint,
+                              extract(epoch FROM clock_timestamp())::bigint + 1000) AS n
+WHERE NOT EXISTS (SELECT FROM {schema}.model_catalog WHERE model_handle = $1 || n) LIMIT 1;
+
+-- insert_model(text, text, text, text, text, jsonb, jsonb, jsonb, text, bigint, bytea)
+INSERT INTO {schema}.model_catalog (model_handle, target_column_name, train_table_name, model_type, task, column_names,
+    model_explanation, model_metadata, notes, model_object_size, model_digest)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11);
+
+-- insert_chunk(text, integer, bytea, bytea)
+INSERT INTO {schema}.model_object_catalog (model_handle, chunk_id, model_object, signature) VALUES ($1, $2, $3, $4);
+
+-- sign_chunk(text, integer, bytea)
+UPDATE {schema}.model_object_catalog SET signature = $3
+WHERE model_handle = $1 AND partition_id = 0 AND chunk_id = $2;
+
+-- delete_model(text)
+DELETE FROM {schema}.model_catalog WHERE model_handle = $1;
+
+-- touch_model(text)
+UPDATE {schema}.model_catalog SET last_accessed = clock_timestamp()
+WHERE model_id IN (SELECT model_id FROM {schema}.model_catalog
+                   WHERE model_handle = $1 AND (last_accessed > clock_timestamp() - interval '1 minute') IS NOT TRUE
+                   FOR NO KEY UPDATE SKIP LOCKED);
+
+-- --- models: shared with the caller; run as their owner -------------------------------------------
+
+-- shared_doors(name)
+SELECT substr(p.proname::text, length('_as_owner_') + 1) AS owner FROM pg_proc AS p
+WHERE p.pronamespace = 'sys'::regnamespace AND p.proname LIKE '\_as\_owner\_%' AND p.prosecdef
+  AND p.proname = sys._owner_door(pg_get_userbyid(p.proowner)) AND has_function_privilege($1, p.oid, 'EXECUTE')
+  AND p.proowner <> (SELECT r.oid FROM pg_roles AS r WHERE r.rolname = $1)
+  AND NOT (SELECT r.rolsuper FROM pg_roles AS r WHERE r.rolname = $1);
+
+-- door_exists(name)
+SELECT has_function_privilege(p.oid, 'EXECUTE') AS open FROM pg_proc AS p
+WHERE p.pronamespace = 'sys'::regnamespace AND p.proname = sys._owner_door($1);
+
+-- shared_model(text, name)
+SELECT c.model_id, encode(c.model_digest, 'hex') AS digest, pg_has_role($2, current_user, 'USAGE') AS as_owner,
+       ARRAY(SELECT p.privilege FROM {schema}.model_privilege AS p
+             WHERE p.model_handle = $1 AND pg_has_role($2, p.grantee, 'USAGE')) AS privileges
+FROM {schema}.model_catalog AS c WHERE c.model_handle = $1;
+
+-- shared_privileges(name)
+SELECT current_user::text AS model_owner, p.model_handle, p.grantee::text, p.privilege, p.granted_at::text
+FROM {schema}.model_privilege AS p
+WHERE pg_has_role($1, p.grantee, 'USAGE') OR pg_has_role($1, current_user, 'USAGE');
+
+-- --- scoring a table ----------------------------------------------------------------------------
+
+-- scan_in_heap_order()
+SELECT set_config(name, value, true)
+FROM (VALUES ('synchronize_seqscans', 'off'), ('max_parallel_workers_per_gather', '0'), ('enable_indexscan', 'off'),
+             ('enable_indexonlyscan', 'off'), ('enable_bitmapscan', 'off'), ('enable_seqscan', 'on'),
+             ('enable_hashjoin', 'on'), ('enable_mergejoin', 'off'), ('enable_nestloop', 'off')) AS s (name, value);
+
+-- target_type(text)
+SELECT format_type(t.oid, NULL) AS type, t.typcategory = 'N' AND t.typname LIKE 'int_' AS whole FROM pg_type AS t
+WHERE t.oid = to_regtype($1) AND (t.typnamespace = 'pg_catalog'::regnamespace AND t.typtype = 'b' OR t.typtype = 'e');
+
+-- stage()
+CREATE UNLOGGED TABLE {staging} AS SELECT * FROM {source};
+
+-- drop_table()
+DROP TABLE {table};
+
+-- write_labels()
+CREATE TABLE {output} AS
+WITH scored AS MATERIALIZED (SELECT s.codes FROM sys._scored() AS s),
+     meaning AS MATERIALIZED (SELECT m.code, m.prediction::{type} AS prediction, m.ml_results FROM sys._scored_values() AS m)
+SELECT {columns}, m.prediction, m.ml_results
+FROM (SELECT row_number() OVER () - 1 AS _4aad19ca6e_n, q.* FROM ONLY {source} AS q) AS i
+CROSS JOIN scored AS s
+JOIN meaning AS m ON m.code = {code};
+
+-- write_numbers()
+CREATE TABLE {output} AS
+WITH scored AS MATERIALIZED (SELECT s.numbers::float8[] AS numbers FROM sys._scored() AS s)
+SELECT {columns}, {number}::{type} AS prediction,
+       jsonb_build_object('predictions', jsonb_build_object({target}, s.numbers[i._4aad19ca6e_n + 1])) AS ml_results
+FROM (SELECT row_number() OVER () - 1 AS _4aad19ca6e_n, q.* FROM ONLY {source} AS q) AS i
+CROSS JOIN scored AS s;
+
+-- add_primary_key()
+ALTER TABLE {output} ADD PRIMARY KEY ({columns});
+
+-- make_identity()
+ALTER TABLE {output} ALTER COLUMN _4aad19ca6e_pk_id SET NOT NULL,
+                     ALTER COLUMN _4aad19ca6e_pk_id ADD GENERATED BY DEFAULT AS IDENTITY;
+
+-- continue_identity(text)
+SELECT setval(pg_get_serial_sequence($1, '_4aad19ca6e_pk_id'), greatest((SELECT max(_4aad19ca6e_pk_id) FROM {output}), 1));
+
+-- add_output_columns()
+ALTER TABLE {output} ADD COLUMN _4aad19ca6e_pk_id bigint GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY,
+                     ADD COLUMN prediction {type}, ADD COLUMN ml_results jsonb;
+
+-- fill_labels()
+WITH scored AS MATERIALIZED (SELECT s.codes FROM sys._scored() AS s),
+     meaning AS MATERIALIZED (SELECT m.code, m.prediction::{type} AS prediction, m.ml_results FROM sys._scored_values() AS m)
+UPDATE ONLY {output} AS o SET prediction = m.prediction, ml_results = m.ml_results
+FROM (SELECT row_number() OVER () - 1 AS _4aad19ca6e_n, q._4aad19ca6e_pk_id AS id FROM ONLY {output} AS q) AS i
+CROSS JOIN scored AS s
+JOIN meaning AS m ON m.code = {code}
+WHERE o._4aad19ca6e_pk_id = i.id;
+
+-- fill_numbers()
+WITH scored AS MATERIALIZED (SELECT s.numbers::float8[] AS numbers FROM sys._scored() AS s)
+UPDATE ONLY {output} AS o SET prediction = {number}::{type},
+       ml_results = jsonb_build_object('predictions', jsonb_build_object({target}, s.numbers[i._4aad19ca6e_n + 1]))
+FROM (SELECT row_number() OVER () - 1 AS _4aad19ca6e_n, q._4aad19ca6e_pk_id AS id FROM ONLY {output} AS q) AS i
+CROSS JOIN scored AS s
+WHERE o._4aad19ca6e_pk_id = i.id;
+
+-- --- sharing ------------------------------------------------------------------------------------
+
+-- insert_privilege(text, regrole, text)
+INSERT INTO {schema}.model_privilege (model_handle, grantee, privilege) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING;
+
+-- delete_privilege(text, regrole, text)
+DELETE FROM {schema}.model_privilege WHERE model_handle = $1 AND grantee = $2 AND ($3 IS NULL OR privilege = $3);
+
+-- privileges_left(regrole)
+SELECT DISTINCT privilege FROM {schema}.model_privilege WHERE grantee = $1;
+
+-- open_door()
+GRANT EXECUTE ON FUNCTION sys.{door}() TO {grantee};
+
+-- close_door()
+REVOKE EXECUTE ON FUNCTION sys.{door}() FROM {grantee};
+
+-- open_catalog()
+GRANT USAGE ON SCHEMA {schema} TO {grantee};
+GRANT SELECT ON {schema}.model_catalog, {schema}.model_object_catalog, {schema}.model_privilege TO {grantee};
+
+-- open_catalog_for_change()
+GRANT UPDATE, DELETE ON {schema}.model_catalog TO {grantee};
+GRANT INSERT, UPDATE, DELETE ON {schema}.model_object_catalog TO {grantee};
+
+-- close_catalog()
+REVOKE ALL ON {schema}.model_catalog, {schema}.model_object_catalog, {schema}.model_privilege FROM {grantee};
+
+-- close_catalog_for_change()
+REVOKE UPDATE, DELETE ON {schema}.model_catalog FROM {grantee};
+REVOKE INSERT, UPDATE, DELETE ON {schema}.model_object_catalog FROM {grantee};
+
+-- --- relations ----------------------------------------------------------------------------------
+
+-- relation_attributes(regclass)
+SELECT a.attname::text AS name, format_type(a.atttypid, a.atttypmod) AS type, c.relkind, c.relhassubclass AS has_children,
+       CASE WHEN b.typtype = 'e' THEN 'enum' WHEN b.typnamespace = 'pg_catalog'::regnamespace THEN b.typname::text
+            ELSE 'other' END AS base,
+       CASE WHEN c.relkind IN ('r', 'm')
+            THEN (pg_relation_size(c.oid) / current_setting('block_size')::bigint)::bigint END AS blocks
+FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid
+JOIN pg_type AS t ON t.oid = a.atttypid
+JOIN pg_type AS b ON b.oid = CASE WHEN t.typtype = 'd' THEN sys._base_type(t.oid) ELSE t.oid END
+WHERE c.oid = $1 AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum;
+
+-- types(oid[])
+SELECT t.oid::bigint, format_type(t.oid, NULL) AS type,
+       CASE WHEN b.typtype = 'e' THEN 'enum' WHEN b.typnamespace = 'pg_catalog'::regnamespace THEN b.typname::text
+            ELSE 'other' END AS base
+FROM pg_type AS t JOIN pg_type AS b ON b.oid = CASE WHEN t.typtype = 'd' THEN sys._base_type(t.oid) ELSE t.oid END
+WHERE t.oid = ANY ($1);
+
+-- primary_key(regclass)
+SELECT a.attname::text AS name FROM pg_index AS i, unnest(i.indkey) WITH ORDINALITY AS k (attnum, n)
+JOIN pg_attribute AS a ON a.attnum = k.attnum
+WHERE i.indrelid = $1 AND i.indisprimary AND a.attrelid = $1 ORDER BY k.n;
+
+-- read_blocks(tid, tid)
+SELECT count(*)::integer AS rows, array_send(array_agg({numbers})) AS numbers, array_send(array_agg({strings})) AS strings
+FROM ONLY {source} AS q WHERE q.ctid >= $1 AND q.ctid < $2;
+
+-- read_query(integer)
+SELECT count(*)::integer AS rows, array_send(array_agg(s.numbers)) AS numbers, array_send(array_agg(s.strings)) AS strings,
+       array_agg(s.document) FILTER (WHERE s.document IS NOT NULL) AS documents
+FROM (SELECT {numbers} AS numbers, {strings} AS strings, {document} AS document, (row_number() OVER () - 1) / $1 AS batch
+      FROM {source} AS q) AS s GROUP BY s.batch ORDER BY s.batch;
+
+-- distinct_strings()
+SELECT array_agg(s.string) AS strings, array_agg(hashtextextended(s.string, 0)) AS hashes
+FROM (SELECT DISTINCT {string} AS string FROM {source} AS q ORDER BY 1) AS s WHERE s.string IS NOT NULL;
+
+-- hash_strings(text[])
+SELECT array_agg(s.string ORDER BY s.n) AS strings,
+       array_agg(hashtextextended(s.string COLLATE "C", 0) ORDER BY s.n) AS hashes
+FROM unnest($1) WITH ORDINALITY AS s (string, n);
+
+-- now()
+SELECT now()::text;
+
+-- server_version()
+SELECT current_setting('server_version');
+
+-- same_table(text, regclass)
+SELECT coalesce(to_regclass($1) = $2, false) AS same;
+
+-- table_exists(text)
+SELECT to_regclass($1) IS NOT NULL AS there;
+
+-- pid()
+SELECT pg_backend_pid();
+
+-- --- export and import ---------------------------------------------------------------------------
+
+-- create_export()
+CREATE TABLE {output} (
+    chunk_id       integer GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY,
+    model_object   bytea,
+    model_metadata jsonb
+);
+ALTER TABLE {output} ALTER COLUMN model_object SET STORAGE EXTERNAL;
+
+-- export_chunk(integer, bytea, jsonb)
+INSERT INTO {output} (chunk_id, model_object, model_metadata) VALUES ($1, $2, $3);
+
+-- is_plain_table(regclass)
+SELECT pg_has_role(relowner, 'USAGE')
+       OR (relkind = 'r' AND NOT relhasrules AND NOT relrowsecurity AND NOT relhassubclass) AS plain
+FROM pg_class WHERE oid = $1;
+
+-- export_summary()
+SELECT coalesce(sum(octet_length(model_object)), 0)::bigint AS bytes FROM {table};
+
+-- export_rows()
+SELECT chunk_id::bigint, model_object, model_metadata::text FROM {table} ORDER BY chunk_id;
+
+-- folded(text)
+SELECT parse_ident($1) AS names;

@@ -1,0 +1,61 @@
+CREATE OR REPLACE FUNCTION sys.ml_predict_row(input jsonb, model_handle text, options jsonb DEFAULT NULL) RETURNS jsonb
+LANGUAGE plpython3u STABLE PARALLEL RESTRICTED
+SET search_path = pg_catalog, pg_temp
+AS $python$
+GD.get("mlshare") or plpy.execute("SELECT sys._start()")
+return GD["mlshare"].ml_predict_row(input, model_handle, options)
+$python$;
+COMMENT ON FUNCTION sys.ml_predict_row(jsonb, text, jsonb) IS
+    'Predicts one row given as JSON: the input with Prediction and ml_results added';
+
+CREATE OR REPLACE PROCEDURE sys.ml_predict_table(
+    table_name regclass, model_handle text, output_table_name text, options jsonb DEFAULT NULL)
+LANGUAGE plpython3u
+SET search_path = pg_catalog, pg_temp
+AS $python$
+GD.get("mlshare") or plpy.execute("SELECT sys._start()")
+return GD["mlshare"].ml_predict_table(table_name, model_handle, output_table_name, options)
+$python$;
+COMMENT ON PROCEDURE sys.ml_predict_table(regclass, text, text, jsonb) IS
+    'Writes a table with every row of the input and its prediction; with the input as output the columns are added to it';
+
+CREATE OR REPLACE FUNCTION sys.ml_predict(model_handle text, query text, options jsonb DEFAULT NULL)
+RETURNS TABLE ("row" jsonb, prediction text, ml_results jsonb)
+LANGUAGE plpython3u STABLE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $python$
+GD.get("mlshare") or plpy.execute("SELECT sys._start()")
+return GD["mlshare"].ml_predict(model_handle, query, options)
+$python$;
+COMMENT ON FUNCTION sys.ml_predict(text, text, jsonb) IS 'Predicts every row of any query';
+
+CREATE OR REPLACE PROCEDURE sys.ml_score(
+    table_name regclass, target_column_name text, model_handle text, metric text,
+    OUT score double precision, options jsonb DEFAULT NULL)
+LANGUAGE plpython3u
+SET search_path = pg_catalog, pg_temp
+AS $python$
+GD.get("mlshare") or plpy.execute("SELECT sys._start()")
+return GD["mlshare"].ml_score(table_name, target_column_name, model_handle, metric, options)
+$python$;
+COMMENT ON PROCEDURE sys.ml_score(regclass, text, text, text, double precision, jsonb) IS
+    'Compares a model''s predictions for a table with the known target by a metric';
+
+-- The two halves of ml_predict_table's one statement; they work on what the routine has left in memory.
+CREATE OR REPLACE FUNCTION sys._scored(OUT codes bytea, OUT numbers text)
+LANGUAGE plpython3u STABLE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $python$
+GD.get("mlshare") or plpy.execute("SELECT sys._start()")
+return GD["mlshare"]._scored()
+$python$;
+COMMENT ON FUNCTION sys._scored() IS 'Scores the table at hand in the snapshot of the calling statement: one code or some numbers per row';
+
+CREATE OR REPLACE FUNCTION sys._scored_values() RETURNS TABLE (code integer, prediction text, ml_results jsonb)
+LANGUAGE plpython3u STABLE PARALLEL UNSAFE ROWS 100
+SET search_path = pg_catalog, pg_temp
+AS $python$
+GD.get("mlshare") or plpy.execute("SELECT sys._start()")
+return GD["mlshare"]._scored_values()
+$python$;
+COMMENT ON FUNCTION sys._scored_values() IS 'What each code of sys._scored() stands for';

@@ -1,0 +1,20 @@
+-- One rule for all: nothing is open to PUBLIC; mlshare_user may call what the schema holds, except the routines that
+-- only an administrator needs. Private tables are readable where a view needs them, and written by nobody else.
+DO $privileges$
+DECLARE
+    routine regprocedure;
+BEGIN
+    FOR routine IN SELECT p.oid FROM pg_proc AS p 
+                   WHERE p.pronamespace = 'sys'::regnamespace AND p.proname NOT LIKE '\_as\_owner\_%' LOOP
+        EXECUTE format('REVOKE ALL ON ROUTINE %s FROM PUBLIC', routine);
+        EXECUTE format('GRANT EXECUTE ON ROUTINE %s TO mlshare_user', routine);
+    END LOOP;
+    REVOKE ALL ON PROCEDURE sys.ml_set(text, bigint) FROM mlshare_user;
+    REVOKE ALL ON FUNCTION sys._create_key() FROM mlshare_user;
+END
+$privileges$;
+
+GRANT USAGE ON SCHEMA sys TO mlshare_user;
+GRANT SELECT ON sys.ml_settings, sys.ml_model_privileges TO PUBLIC;
+
+SELECT sys._create_key();
