@@ -1,0 +1,160 @@
+"""The rules of the house for SQL: two-line bodies, equal signatures, pinned search_path, a comment each."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlshare_tools import build
+
+ROOT = build.CHECKOUT
+AREAS = sorted((ROOT / "sql").glob("*.sql"))
+# Without it nothing of ours is loaded yet, so it is the one body that does more than call.
+STARTER = "_start"
+PINNED = ["pg_catalog", "pg_temp"]
+# Statements that may run again and again.
+RERUNNABLE = {
+    "CreateFunctionStmt",
+    "ViewStmt",
+    "CommentStmt",
+    "GrantStmt",
+    "DoStmt",
+    "SelectStmt",
+    "AlterOwnerStmt",
+}
+
+
+@dataclass(frozen=True)
+class Routine:
+    """One CREATE FUNCTION or CREATE PROCEDURE."""
+
+    name: str
+    arguments: tuple[str, ...]
+    options: dict[str, Any]
+    replace: bool
+
+    @property
+    def language(self) -> str:
+        return str(self.options["language"].arg.sval)
+
+    @property
+    def body(self) -> str:
+        return str(self.options["as"].arg[0].sval) if "as" in self.options else ""
+
+
+def statements(path: Path) -> Iterator[Any]:
+    """The parsed statements of a file."""
+    pglast = pytest.importorskip("pglast")
+    yield from (raw.stmt for raw in pglast.parse_sql(path.read_text().replace("@@VERSION@@", "0.0.0")))
+
+
+def inputs(statement: Any) -> Iterator[str]:
+    """Names of the arguments that a caller gives."""
+    for parameter in statement.parameters or ():
+        if parameter.mode.name not in ("FUNC_PARAM_OUT", "FUNC_PARAM_TABLE"):
+            yield parameter.name
+
+
+@cache
+def routines() -> dict[str, Routine]:
+    """All routines that sql/ makes, by name."""
+    found = {}
+    for path in AREAS:
+        for statement in statements(path):
+            if type(statement).__name__ == "CreateFunctionStmt":
+                name = statement.funcname[-1].sval
+                options = {option.defname: option for option in statement.options or ()}
+                found[name] = Routine(name, tuple(inputs(statement)), options, bool(statement.replace))
+    return found
+
+
+@cache
+def python_functions() -> dict[str, tuple[str, ...]]:
+    """Every function of the routines layer with the names of its parameters."""
+    found = {}
+    for path in (ROOT / "plpython" / "mlshare" / "routines").glob("*.py"):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.FunctionDef):
+                found[node.name] = tuple(argument.arg for argument in node.args.args)
+    return found
+
+
+def in_python() -> list[str]:
+    return sorted(name for name, routine in routines().items() if routine.language == "plpython3u")
+
+
+@pytest.fixture(params=sorted(routines()))
+def routine(request: pytest.FixtureRequest) -> Routine:
+    """Each routine in turn."""
+    return routines()[request.param]
+
+
+def test_search_path_is_pinned(routine: Routine) -> None:
+    setting = routine.options["set"].arg
+    assert setting.name == "search_path"
+    assert [argument.val.sval for argument in setting.args] == PINNED
+
+
+def test_definer_only_for_small_helpers(routine: Routine) -> None:
+    security = routine.options.get("security")
+    if security and security.arg.boolval:
+        assert routine.language in ("sql", "plpgsql")
+        assert len(routine.body.splitlines()) <= 30
+
+
+def test_a_routine_can_be_installed_again(routine: Routine) -> None:
+    assert routine.replace
+
+
+@pytest.mark.parametrize("name", [name for name in in_python() if name != STARTER])
+def test_bodies_are_two_lines(name: str) -> None:
+    routine = routines()[name]
+    start = f'GD.get("mlshare") or plpy.execute("SELECT sys.{STARTER}()")'
+    call = f'return GD["mlshare"].{name}({", ".join(routine.arguments)})'
+    assert routine.body.strip().splitlines() == [start, call]
+
+
+@pytest.mark.parametrize("name", [name for name in in_python() if name != STARTER])
+def test_signatures_agree(name: str) -> None:
+    assert python_functions()[name] == routines()[name].arguments
+
+
+def test_every_exported_function_has_a_routine() -> None:
+    tree = ast.parse((ROOT / "plpython" / "mlshare" / "routines" / "__init__.py").read_text())
+    exported = next(
+        ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+    )
+    # Called by routines that SQL makes while it runs, or by the starter.
+    inside = {"_as_owner", "check_environment"}
+    assert set(exported) - inside == set(in_python()) - {STARTER}
+
+
+@pytest.mark.parametrize("path", AREAS, ids=lambda path: path.name)
+def test_everything_has_a_comment_of_one_line(path: Path) -> None:
+    made, commented = set(), {}
+    for statement in statements(path):
+        kind = type(statement).__name__
+        if kind == "CreateFunctionStmt":
+            made.add(statement.funcname[-1].sval)
+        elif kind == "ViewStmt":
+            made.add(statement.view.relname)
+        elif kind == "CommentStmt":
+            named = statement.object
+            commented[(named.objname if hasattr(named, "objname") else named)[-1].sval] = statement.comment
+    assert made == set(commented)
+    assert all(text and "\n" not in text for text in commented.values())
+
+
+@pytest.mark.parametrize("path", AREAS, ids=lambda path: path.name)
+def test_sql_can_be_run_again(path: Path) -> None:
+    for statement in statements(path):
+        assert type(statement).__name__ in RERUNNABLE
+        assert getattr(statement, "replace", True)
