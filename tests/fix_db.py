@@ -89,9 +89,7 @@ def roles(server: Server, template: str) -> Iterator[Callable[..., str]]:
     def make(name: str | None = None, *, user: bool = True) -> str:
         role = name or unique("role")
         with server.connect() as admin:
-            admin.execute(
-                identifiers("CREATE ROLE {} LOGIN", role) + sql.SQL(" PASSWORD {}").format(PASSWORD)
-            )
+            admin.execute(identifiers("CREATE ROLE {} LOGIN", role) + sql.SQL(" PASSWORD {}").format(PASSWORD))
             made.append(role)
             if user:
                 admin.execute(identifiers("GRANT mlshare_user TO {}", role))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import psycopg
 import pytest
@@ -23,7 +23,7 @@ IMAGE = os.environ.get("MLSHARE_TEST_IMAGE", "mlshare")
 class Server:
     """A server with the extension files in it: the superuser's connection string, and where it lives."""
 
-    dsn: str
+    dsn: str = field(repr=False)
     home: str
 
     def connect(self, **options: object) -> psycopg.Connection:
