@@ -46,16 +46,40 @@ def open_model(model: catalog.Model) -> Scorer:
     """
     from mlshare.scorer import Scorer
 
-    chunks = catalog.read_chunks(model)
-    if not chunks:
-        raise errors.ModelNotReady(handle=model.handle, detail="It has no model object.")
-    raw, trusted = unpack(model, chunks)
+    chunks = _chunks(model)
+    raw, trusted = _unpack(model, chunks)
     if not trusted:
-        raw = audit(raw, {"metadata": catalog.read_row(model)["model_metadata"] or {}}).blob
+        audit(raw, _described(model))
     return Scorer(raw)
 
 
-def unpack(model: catalog.Model, chunks: list[Chunk]) -> tuple[bytes, bool]:
+def adopt(model: catalog.Model) -> None:
+    """Signs the caller's own model if it came here unsigned (restored from a dump of another server), once audited."""
+    if not model.own or db.value("read_only"):
+        return
+    chunks = _chunks(model)
+    raw, trusted = _unpack(model, chunks)
+    if trusted:
+        return
+    audit(raw, _described(model))
+    digest = hashlib.sha256(b"".join(c.data for c in chunks)).digest()
+    signed = _signed(model.owner, model.handle, [c.data for c in chunks], digest)
+    catalog.sign(model, {c.chunk_id: c.signature for c in signed if c.signature})
+
+
+def _chunks(model: catalog.Model) -> list[Chunk]:
+    chunks = catalog.read_chunks(model)
+    if not chunks:
+        raise errors.ModelNotReady(handle=model.handle, detail="It has no model object.")
+    return chunks
+
+
+def _described(model: catalog.Model) -> dict[str, Any]:
+    metadata = catalog.read_row(model)["model_metadata"] or {}
+    return {"metadata": metadata, "golden": metadata.get("golden")}
+
+
+def _unpack(model: catalog.Model, chunks: list[Chunk]) -> tuple[bytes, bool]:
     """The bytes of a model, and whether this server wrote them.
 
     Errors: TamperedModel (a changed byte, a chunk from elsewhere), CorruptModel, ModelTooLarge.
@@ -65,10 +89,9 @@ def unpack(model: catalog.Model, chunks: list[Chunk]) -> tuple[bytes, bool]:
         raise errors.CorruptModel(reason="its chunks are not numbered from 1 without a gap")
     digest = hashlib.sha256(stored).digest()
     states = {_verify(model, chunk, len(chunks), digest) for chunk in chunks}
-    trusted = states == {"ours"}
-    if trusted and model.digest != digest.hex():
+    if model.digest != digest.hex():
         raise errors.TamperedModel(reason="it is not the object that the catalog row describes")
-    return codec.unpack(stored, limit("import_size") << 20), trusted
+    return codec.unpack(stored, limit("import_size") << 20), states == {"ours"}
 
 
 def _verify(model: catalog.Model, chunk: Chunk, n_chunks: int, digest: bytes) -> str:
@@ -111,8 +134,12 @@ def chunked(raw: bytes, owner: str, handle: str) -> tuple[list[Chunk], bytes]:
     stored = codec.pack(raw)
     pieces = codec.split(stored)
     digest = hashlib.sha256(stored).digest()
+    return _signed(owner, handle, pieces, digest), digest
+
+
+def _signed(owner: str, handle: str, pieces: list[bytes], digest: bytes) -> list[Chunk]:
     identity = signing.Identity(catalog.SCHEMA_PREFIX + owner, handle, 0)
     return [
         Chunk(i, piece, signing.sign(key(), identity, i, len(pieces), digest, piece))
         for i, piece in enumerate(pieces, start=1)
-    ], digest
+    ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from mlshare import cache, catalog, errors
+from mlshare import cache, catalog, errors, loading
 from mlshare.routines.boundary import routine
 
 
@@ -25,6 +25,7 @@ def ml_model_load(model_handle: str | None, user_name: str | None) -> None:
     if user_name and "@" not in handle:
         handle = f"{handle}@{user_name}"
     model = catalog.find(handle)
+    loading.adopt(model)
     cache.scorer(model)
     catalog.touch(model)
 

@@ -39,9 +39,7 @@ def _renderer(scorer: Scorer) -> Results:
     return Results(scorer)
 
 
-def ml_predict(
-    model_handle: str | None, query: str | None, options: str | None
-) -> Iterator[tuple[str, str, str]]:
+def ml_predict(model_handle: str | None, query: str | None, options: str | None) -> Iterator[tuple[str, str, str]]:
     from mlshare import frame, results, scoring
 
     chosen = opt.parse(options, opt.PREDICT)
@@ -98,9 +96,7 @@ def ml_score(
     model = catalog.find(_given(model_handle))
     scorer = cache.scorer(model)
     if table_name is None or target_column_name is None or metric is None:
-        raise errors.InvalidArgument(
-            argument="NULL", reason="table_name, target_column_name and metric must be given"
-        )
+        raise errors.InvalidArgument(argument="NULL", reason="table_name, target_column_name and metric must be given")
     source = frame.relation(table_name)
     score = db.in_snapshot(lambda: scoring.evaluate(source, target_column_name, scorer, metric, chosen))
     catalog.touch(model)

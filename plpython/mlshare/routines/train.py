@@ -112,9 +112,7 @@ def _reporter() -> Progress:
     return report
 
 
-def _store(
-    schema: str, handle: str, source: Source, target: str, chosen: dict[str, Any], reply: Reply
-) -> None:
+def _store(schema: str, handle: str, source: Source, target: str, chosen: dict[str, Any], reply: Reply) -> None:
     role = db.current_user()
     chunks, digest = loading.chunked(reply.blob, role, handle)
     result = reply.result

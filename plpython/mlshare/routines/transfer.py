@@ -55,9 +55,7 @@ def _new_table(name: str | None) -> str:
 
 
 @routine
-def ml_model_import(
-    model_object: bytes | None, model_metadata: str | None, model_handle: str | None
-) -> tuple[str]:
+def ml_model_import(model_object: bytes | None, model_metadata: str | None, model_handle: str | None) -> tuple[str]:
     given = _object(json.loads(model_metadata) if model_metadata else {})
     if model_object is None:
         table = _export_table(given)
@@ -86,9 +84,7 @@ def _export_table(given: Mapping[str, Any]) -> str:
         )
     # Written as in SQL, or as it is in the catalog.
     written = ".".join(db.quote_ident(given[k]) for k in ("schema", "table"))
-    name = (
-        written if db.value("table_exists", written) else db.qualified(f"{given['schema']}.{given['table']}")
-    )
+    name = written if db.value("table_exists", written) else db.qualified(f"{given['schema']}.{given['table']}")
     if not db.value("table_exists", name):
         raise errors.InvalidExportTable(table=name, reason="there is no such table")
     # Reading somebody else's view, or a table with policies, would run that person's code with the caller's rights.
@@ -157,15 +153,11 @@ def _raw(stored: bytes, metadata: Mapping[str, Any]) -> bytes:
     if stored.startswith(_ZSTD_MAGIC):
         return codec.unpack(stored, limit)
     if len(stored) > limit:
-        raise errors.ModelTooLarge(
-            reason=f"it has {len(stored)} bytes", hint="See import_size in sys.ml_settings."
-        )
+        raise errors.ModelTooLarge(reason=f"it has {len(stored)} bytes", hint="See import_size in sys.ml_settings.")
     return stored
 
 
-def _store(
-    schema: str, handle: str, metadata: Mapping[str, Any], manifest: Mapping[str, Any], raw: bytes
-) -> None:
+def _store(schema: str, handle: str, metadata: Mapping[str, Any], manifest: Mapping[str, Any], raw: bytes) -> None:
     chunks, digest = loading.chunked(raw, db.current_user(), handle)
     columns = _columns(manifest)
     kept = {k: metadata[k] for k in _KEPT if k in metadata}
