@@ -76,10 +76,12 @@ def _concatenated(arrays: Sequence[NDArray[Number] | None]) -> NDArray[Number] |
 
 
 def _require_finite(array: Floats) -> None:
+    if not _is_finite(array):
+        raise failed("its output is not a finite number")
+
+
+def _is_finite(array: Floats) -> bool:
     # For one row plain Python is faster than a ufunc and a reduction.
     if array.size < 16:
-        finite = all(map(math.isfinite, array.ravel().tolist()))
-    else:
-        finite = bool(np.isfinite(array).all())
-    if not finite:
-        raise failed("its output is not a finite number")
+        return all(map(math.isfinite, array.ravel().tolist()))
+    return bool(np.isfinite(array).all())

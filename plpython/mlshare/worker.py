@@ -103,7 +103,7 @@ def _answer(task: str, inbox: int, outbox: int, speech: io.BufferedWriter) -> di
     except errors.MlshareError as error:
         fields = {name: _plain(value) for name, value in error.fields.items()}
         words = {"detail": error.detail, "hint": error.hint, "fields": fields}
-        return {"error": {"class": type(error).__name__, "reason": error.message, **words}}
+        return {"error": {"class": type(error).__qualname__, "reason": error.message, **words}}
     except Exception as error:  # noqa: BLE001 - the process boundary: the reply carries it on
         return {"error": _report(error)}
 

@@ -11,12 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import child_tasks
 import numpy as np
 import pytest
 
 from mlshare import child, errors
 from mlshare.table import Column, Table
+from unit import child_tasks
 
 
 class Cancelled(BaseException):
@@ -55,7 +55,9 @@ def test_unknown_task_is_an_error(real_worker: None) -> None:
 
 
 @pytest.mark.parametrize(
-    "payload", [None, b"", b"abc", bytearray(b"abc"), memoryview(b"abc"), bytes(5_000_000)], ids=lambda p: type(p).__name__
+    "payload",
+    [None, b"", b"abc", bytearray(b"abc"), memoryview(b"abc"), bytes(5_000_000)],
+    ids=lambda payload: type(payload).__name__,
 )
 def test_bytes_go_there_and_back(payload: Any) -> None:
     reply = call("echo", {"x": "ä", "list": [1, None]}, payload)
@@ -200,7 +202,8 @@ def test_child_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     note = tmp_path / "pid"
     source = f"""
 import sys; sys.path[:0] = {sys.path!r}
-import pathlib, child_tasks
+import pathlib
+from unit import child_tasks
 from mlshare import child
 child._command = child_tasks.command
 child.run("sleep", {{}}, None, memory_mb=1000, seconds=60, tick=lambda: None,

@@ -65,7 +65,8 @@ def attach(model: ModelProto, document: Mapping[str, Any]) -> None:
 
 
 def _section(metadata: Mapping[str, Any], name: str) -> dict[str, Any]:
-    section = metadata.get(name) or {}
+    section = metadata.get(name, {})
+    section = {} if section is None else section
     if not isinstance(section, dict):
         raise _bad(f"{name} is not an object")
     return section
