@@ -43,12 +43,13 @@ class Adapter:
         self._fixed_rows = next((s[0] for s in shapes.values() if s and isinstance(s[0], int)), None)
         self._outputs = [n for n in (parsed.predictions, parsed.probabilities) if n is not None]
         self._positions = _positions(parsed)
+        self._n_classes = len(parsed.classes or ())
 
     def predict(self, table: Table) -> Prediction:
         columns = {c.name: c for c in table.columns}
         arrays = [_from_column(columns, c) for c in self._manifest.inputs]
         parts = [self._batch([a[rows] for a in arrays]) for rows in batches(len(table))]
-        return prediction.joined(parts)
+        return prediction.joined(parts, self._n_classes)
 
     def predict_row(self, row: Mapping[str, Any]) -> Prediction:
         return self._batch([_from_row(row, c) for c in self._manifest.inputs])
@@ -59,8 +60,8 @@ class Adapter:
             return self._run(arrays, n)
         if fixed < 1:
             raise failed("it takes no rows")
-        starts = range(0, max(n, 1), fixed)
-        return prediction.joined([self._padded([a[i : i + fixed] for a in arrays], fixed) for i in starts])
+        parts = [self._padded([a[i : i + fixed] for a in arrays], fixed) for i in range(0, n, fixed)]
+        return prediction.joined(parts, self._n_classes)
 
     def _padded(self, arrays: Sequence[NDArray[Any]], fixed: int) -> Prediction:
         n = len(arrays[0])
@@ -75,8 +76,8 @@ class Adapter:
             return prediction.regression(_numbers(predictions), n)
         result = Prediction()
         if probabilities is not None:
-            n_classes = len(self._manifest.classes or ())
-            result = prediction.classification(self._probabilities(probabilities, n), n, n_classes)
+            found_p = self._probabilities(probabilities, n)
+            result = prediction.classification(found_p, n, self._n_classes)
         if predictions is not None:
             result.labels = self._labels(predictions, n)
         return result
@@ -94,13 +95,13 @@ class Adapter:
         if isinstance(output, list):
             return self._from_maps(output)
         array = _numbers(output)
-        if array.shape in ((n,), (n, 1)) and len(self._manifest.classes or ()) == 2:
+        if array.shape in ((n,), (n, 1)) and self._n_classes == 2:
             array = array.reshape(n)
             return np.column_stack([1.0 - array, array])
         return array
 
     def _from_maps(self, maps: list[Any]) -> Floats:
-        array = np.full((len(maps), len(self._manifest.classes or ())), math.nan)
+        array = np.full((len(maps), self._n_classes), math.nan)
         for i, probabilities in enumerate(maps):
             for raw, p in probabilities.items():
                 array[i, self._position(raw)] = p

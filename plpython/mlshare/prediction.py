@@ -50,8 +50,11 @@ def classification(probabilities: Floats, n_rows: int, n_classes: int) -> Predic
     return Prediction(probabilities=probabilities, labels=probabilities.argmax(axis=1).astype(np.int32))
 
 
-def joined(parts: Sequence[Prediction]) -> Prediction:
-    """The predictions of consecutive batches as one."""
+def joined(parts: Sequence[Prediction], n_classes: int) -> Prediction:
+    """The predictions of consecutive batches as one; without batches, of no rows."""
+    if not parts:
+        empty = np.zeros((0, max(n_classes, 1)))
+        return classification(empty, 0, n_classes) if n_classes else regression(empty, 0)
     if len(parts) == 1:
         return parts[0]
     return Prediction(

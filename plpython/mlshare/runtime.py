@@ -55,8 +55,8 @@ def run(session: Any, outputs: Sequence[str], feed: dict[str, Any]) -> list[Any]
 
 
 def batches(n_rows: int) -> Iterator[slice]:
-    """Slices of at most BATCH_ROWS rows; one empty slice for no rows, so that outputs have a shape."""
-    for start in range(0, max(n_rows, 1), BATCH_ROWS):
+    """Slices of at most BATCH_ROWS rows; none for no rows, which many graphs cannot take."""
+    for start in range(0, n_rows, BATCH_ROWS):
         yield slice(start, min(start + BATCH_ROWS, n_rows))
 
 

@@ -63,7 +63,7 @@ class _Encoded:
 
     def predict(self, table: Table) -> Prediction:
         matrix = self._encoder.encode(table)
-        return prediction.joined([self._run(matrix[rows]) for rows in batches(len(matrix))])
+        return prediction.joined([self._run(matrix[rows]) for rows in batches(len(matrix))], self._n_classes)
 
     def predict_row(self, row: Mapping[str, Any]) -> Prediction:
         return self._run(self._encoder.encode_row(row))

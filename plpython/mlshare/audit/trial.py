@@ -51,13 +51,12 @@ def _check_batches(scorer: Scorer) -> None:
 
 
 def _column(wanted: Input, n_rows: int, dice: np.random.Generator) -> Column:
-    """Made-up values that any model can take: the first row is all zeros."""
+    """Made-up values that models can take, logarithms and strings that are cast to numbers included."""
     if wanted.kind in ("category", "text"):
         codes = dice.integers(0, 2, n_rows, dtype=np.int32)
         return Column(wanted.name, wanted.kind, codes=codes, dictionary=("0", "1"))
-    highest = {"boolean": 2, "numeric": 5}.get(wanted.kind, 2_000_000_000)
-    values = dice.integers(0, highest, n_rows).astype(np.float64)
-    values[:1] = 0
+    lowest, end = {"boolean": (0, 2), "numeric": (1, 6)}.get(wanted.kind, (1, 2_000_000_000))
+    values = dice.integers(lowest, end, n_rows).astype(np.float64)
     return Column(wanted.name, wanted.kind, values=values)
 
 
