@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from mlshare import catalog, db, loading
+from mlshare import catalog, loading
 
 if TYPE_CHECKING:
+    from mlshare.results import Results
     from mlshare.scorer import Scorer
 
 Key = tuple[str, str, str | None]
@@ -20,6 +21,7 @@ class Entry:
     """A loaded model; ``size`` is an estimate of its memory in bytes."""
 
     scorer: Scorer
+    results: Results
     size: int
     hits: int = 0
     loaded_at: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -28,23 +30,29 @@ class Entry:
 _entries: OrderedDict[Key, Entry] = OrderedDict()
 
 
-def scorer(model: catalog.Model) -> Scorer:
+def entry(model: catalog.Model) -> Entry:
     """The open model. ``model`` comes from catalog.find: its digest says which bytes the caller may use now."""
     key = (model.owner, model.handle, model.digest)
-    entry = _entries.get(key)
-    if entry is None:
-        entry = _load(model, key)
-    entry.hits += 1
+    found = _entries.get(key)
+    if found is None:
+        found = _load(model, key)
+    found.hits += 1
     _entries.move_to_end(key)
-    return entry.scorer
+    return found
+
+
+def scorer(model: catalog.Model) -> Scorer:
+    return entry(model).scorer
 
 
 def _load(model: catalog.Model, key: Key) -> Entry:
+    from mlshare.results import Results
+
     forget(model.owner, model.handle)
     opened = loading.open_model(model)
-    entry = _entries[key] = Entry(opened, opened.nbytes)
-    _shrink(int(db.value("setting", "cache_size")) << 20)
-    return entry
+    loaded = _entries[key] = Entry(opened, Results(opened), opened.nbytes)
+    _shrink(loading.limit("cache_size") << 20)
+    return loaded
 
 
 def _shrink(limit: int) -> None:

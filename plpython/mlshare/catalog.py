@@ -77,12 +77,10 @@ def find(handle: str, privilege: Privilege = "PREDICT") -> Model:
     """
     if not handle:
         raise errors.InvalidHandle(handle=handle, reason="it is empty")
-    role = db.current_user()
     name, _, owner = handle.partition("@")
-    if owner in ("", role):
-        model = _own(role, name)
-        if model is not None:
-            return model
+    role, model = _role_and_own_model(name)
+    if model is not None and owner in ("", role):
+        return model
     found = _shared(role, name, [owner] if owner else None)
     if len(found) > 1:
         raise errors.AmbiguousModel(
@@ -103,14 +101,33 @@ def _not_found_hint(role: str) -> str:
     )
 
 
-def _own(role: str, handle: str) -> Model | None:
+_last_role: str | None = None
+
+
+def _role_and_own_model(handle: str) -> tuple[str, Model | None]:
+    """The caller's role and its own model of that name. One statement while the session's role stays the same."""
+    global _last_role
+    role = _last_role or db.current_user()
+    row = _acting(role, handle)
+    if row is None or row["role"] != role:
+        role = db.current_user()
+        row = _acting(role, handle)
+    _last_role = role
+    if row is None or row["handle"] is None:
+        return role, None
+    return role, Model(role, handle, row["digest"], PRIVILEGES["ALTER"], own=True)
+
+
+def _acting(role: str, handle: str) -> db.Row | None:
+    """The role that acts now, and the model in the catalog of ``role``, if it has one that may be read."""
     try:
-        row = db.one("own_model", handle, schema=db.quote_ident(SCHEMA_PREFIX + role))
-    except (plpy.spiexceptions.UndefinedTable, plpy.spiexceptions.InvalidSchemaName):
+        return db.one("acting_role_and_model", handle, schema=db.quote_ident(SCHEMA_PREFIX + role))
+    except (
+        plpy.spiexceptions.UndefinedTable,
+        plpy.spiexceptions.InvalidSchemaName,
+        plpy.spiexceptions.InsufficientPrivilege,
+    ):
         return None
-    if row is None:
-        return None
-    return Model(role, handle, row["digest"], PRIVILEGES["ALTER"], own=True)
 
 
 def _shared(role: str, handle: str, owners: list[str] | None) -> list[Model]:
@@ -230,7 +247,7 @@ def new_handle(schema: str, handle: str | None, table: str) -> str:
         return stem + str(db.value("next_handle", stem, schema=schema))
     if not 1 <= len(handle) <= 255 or "@" in handle or not handle.isprintable():
         raise errors.InvalidHandle(handle=handle, reason="it must be 1 to 255 printable characters without @")
-    if db.one("own_model", handle, schema=schema) is not None:
+    if db.value("handle_exists", handle, schema=schema):
         raise errors.ModelExists(handle=handle, hint="Choose another, or CALL sys.ml_model_drop(…) first.")
     return handle
 

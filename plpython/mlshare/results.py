@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 DECIMALS = 4  # of probabilities in ml_results
 _SCALE = 10**DECIMALS
+_ANSWERS = 20_000  # rendered answers that are kept: all that two classes can have
 
 
 def label_text(label: Any) -> str:
@@ -37,14 +38,15 @@ class Results:
         self.classes = scorer.classes or []
         self.names = [label_text(c) for c in self.classes]
         self._target = scorer.target
+        self._answers: dict[tuple[int, ...], str] = {}
 
     def of_number(self, value: float) -> dict[str, Any]:
         return {"predictions": {self._target: value}}
 
-    def of_class(self, label: int, shares: list[int] | None) -> dict[str, Any]:
-        """``shares`` are the probabilities of all classes in units of 0.0001."""
+    def of_class(self, label: int, shares: Sequence[int]) -> dict[str, Any]:
+        """``shares`` are the probabilities of all classes in units of 0.0001; none if the model gives none."""
         document: dict[str, Any] = {"predictions": {self._target: self.classes[label]}}
-        if shares is not None:
+        if shares:
             document["probabilities"] = {n: s / _SCALE for n, s in zip(self.names, shares, strict=True)}
         return document
 
@@ -53,15 +55,42 @@ class Results:
         if prediction.values is not None:
             value = float(prediction.values[row])
             return value, self.of_number(value)
-        assert prediction.labels is not None
-        label = int(prediction.labels[row])
-        rounded = None if prediction.probabilities is None else shares(prediction.probabilities[row]).tolist()
+        label, *rounded = _key(prediction, row)
         return self.classes[label], self.of_class(label, rounded)
+
+    def completed(self, document: str, prediction: Prediction) -> str:
+        """A JSON object with Prediction and ml_results added, as text: it need not be built anew for each row."""
+        if prediction.values is not None:
+            answer = self._answer(prediction)
+        else:
+            key = _key(prediction, 0)
+            answer = self._answers.get(key) or self._remember(key, prediction)
+        return f"{document[:-1]}{', ' if len(document) > 2 else ''}{answer}}}"
+
+    def _answer(self, prediction: Prediction) -> str:
+        label, document = self.of_row(prediction)
+        return f'"Prediction": {json.dumps(label)}, "ml_results": {json.dumps(document)}'
+
+    def _remember(self, key: tuple[int, ...], prediction: Prediction) -> str:
+        if len(self._answers) >= _ANSWERS:
+            self._answers.clear()
+        answer = self._answers[key] = self._answer(prediction)
+        return answer
+
+
+def _key(prediction: Prediction, row: int) -> tuple[int, ...]:
+    """Label and rounded probabilities of one row; plain Python, which for one row is faster than numpy."""
+    assert prediction.labels is not None
+    label = int(prediction.labels[row])
+    if prediction.probabilities is None:
+        return (label,)
+    return (label, *(round(p * _SCALE) for p in prediction.probabilities[row].tolist()))
 
 
 def shares(probabilities: NDArray[np.float64]) -> NDArray[np.int32]:
     """Probabilities [n, C] in units of 0.0001."""
-    return np.rint(probabilities * _SCALE).astype(np.int32)
+    rounded: NDArray[np.int32] = np.rint(probabilities * _SCALE).astype(np.int32)
+    return rounded
 
 
 class Codebook:
@@ -89,11 +118,6 @@ class Codebook:
         found = []
         for key, code in self._codes.items():
             label, *rounded = np.frombuffer(key, np.int32).tolist()
-            document = results.of_class(label, rounded or None)
+            document = results.of_class(label, rounded)
             found.append((code, results.names[label], json.dumps(document)))
         return found
-
-
-def output_row(row: Mapping[str, Any], label: Any, document: dict[str, Any]) -> str:
-    """The answer of ml_predict_row: the input with Prediction and ml_results."""
-    return json.dumps({**row, "Prediction": label, "ml_results": document})

@@ -108,8 +108,12 @@ CREATE POLICY own_rows ON {schema}.model_privilege FOR SELECT USING (pg_catalog.
 
 -- --- models: the owner's own look-up --------------------------------------------------------------
 
--- own_model(text)
-SELECT model_id, encode(model_digest, 'hex') AS digest FROM {schema}.model_catalog WHERE model_handle = $1;
+-- acting_role_and_model(text)
+SELECT current_user::text AS role, c.model_handle AS handle, encode(c.model_digest, 'hex') AS digest
+FROM (SELECT) AS caller LEFT JOIN {schema}.model_catalog AS c ON c.model_handle = $1;
+
+-- handle_exists(text)
+SELECT EXISTS (SELECT FROM {schema}.model_catalog WHERE model_handle = $1) AS there;
 
 -- model_row(text)
 SELECT model_owner::text, target_column_name, train_table_name, model_type, task, column_names::text,

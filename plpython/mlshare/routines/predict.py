@@ -12,42 +12,38 @@ from mlshare.routines.boundary import routine
 from mlshare.routines.models import _given
 
 if TYPE_CHECKING:
-    from mlshare.results import Results
-    from mlshare.scorer import Scorer
+    from mlshare.prediction import Prediction
 
 
 @routine
 def ml_predict_row(input: str | None, model_handle: str | None, options: str | None) -> str | None:
-    scorer = cache.scorer(catalog.find(_given(model_handle)))
+    loaded = cache.entry(catalog.find(_given(model_handle)))
     if input is None:
         return None
-    from mlshare import results
-
     row = json.loads(input)
     if not isinstance(row, dict):
         raise errors.InvalidArgument(argument="input", reason="it is not a JSON object")
-    prediction = scorer.predict_row(row)
+    prediction = loaded.scorer.predict_row(row)
     if options is not None:
-        threshold = opt.parse(options, opt.PREDICT).get("threshold")
-        prediction = results.with_threshold(scorer, prediction, threshold)
-    return results.output_row(row, *_renderer(scorer).of_row(prediction))
+        prediction = _with_options(loaded, prediction, options)
+    return loaded.results.completed(input, prediction)
 
 
-def _renderer(scorer: Scorer) -> Results:
-    from mlshare.results import Results
+def _with_options(loaded: cache.Entry, prediction: Prediction, options: str) -> Prediction:
+    from mlshare import results
 
-    return Results(scorer)
+    return results.with_threshold(loaded.scorer, prediction, opt.parse(options, opt.PREDICT).get("threshold"))
 
 
 def ml_predict(model_handle: str | None, query: str | None, options: str | None) -> Iterator[tuple[str, str, str]]:
     from mlshare import frame, results, scoring
 
     chosen = opt.parse(options, opt.PREDICT)
-    scorer = cache.scorer(catalog.find(_given(model_handle)))
+    loaded = cache.entry(catalog.find(_given(model_handle)))
+    scorer, renderer = loaded.scorer, loaded.results
     if query is None:
         raise errors.InvalidArgument(argument="query", reason="a query must be given")
     source = frame.query(query)
-    renderer = results.Results(scorer)
     for documents, table in frame.read_documents(source, *scoring.needs(scorer)):
         prediction = results.with_threshold(scorer, scorer.predict(table), chosen.get("threshold"))
         for i, document in enumerate(documents):
