@@ -113,9 +113,9 @@ def _role_and_own_model(handle: str) -> tuple[str, Model | None]:
         role = db.current_user()
         row = _acting(role, handle)
     _last_role = role
-    if row is None or row["handle"] is None:
+    if row is None or row["digest"] is None:
         return role, None
-    return role, Model(role, handle, row["digest"], PRIVILEGES["ALTER"], own=True)
+    return role, Model(role, handle, row["digest"] or None, PRIVILEGES["ALTER"], own=True)
 
 
 def _acting(role: str, handle: str) -> db.Row | None:

@@ -109,8 +109,8 @@ CREATE POLICY own_rows ON {schema}.model_privilege FOR SELECT USING (pg_catalog.
 -- --- models: the owner's own look-up --------------------------------------------------------------
 
 -- acting_role_and_model(text)
-SELECT current_user::text AS role, c.model_handle AS handle, encode(c.model_digest, 'hex') AS digest
-FROM (SELECT) AS caller LEFT JOIN {schema}.model_catalog AS c ON c.model_handle = $1;
+SELECT current_user::text AS role, (SELECT coalesce(encode(c.model_digest, 'hex'), '') FROM {schema}.model_catalog AS c
+                                    WHERE c.model_handle = $1) AS digest;
 
 -- handle_exists(text)
 SELECT EXISTS (SELECT FROM {schema}.model_catalog WHERE model_handle = $1) AS there;
