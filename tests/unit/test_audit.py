@@ -129,6 +129,19 @@ def test_what_a_model_does_not_need_is_dropped() -> None:
     assert (result, ready) == run(hostile.linear())
 
 
+def test_stored_model_must_hold_nothing_else() -> None:
+    _, ready = run(hostile.linear())
+    for more in (b"\xfa\x7f\x03abc", b"\x32\x03doc"):
+        with pytest.raises(errors.UnsafeModel, match="another form"):
+            run(ready + more)
+
+
+def test_operator_set_named_twice_alike_is_named_once() -> None:
+    model = hostile.linear()
+    model.opset_import.append(model.opset_import[0])
+    assert run(model) == run(hostile.linear())
+
+
 def test_zipmap_labels_and_class_names() -> None:
     result, ready = run(_string_classifier(zipmap=True), {"column_names": ["a", "b", "c"]})
     assert result["manifest"]["classes"] == ["no", "yes"]

@@ -23,15 +23,14 @@ def run(
 
     ``request``: "golden" (sample to replay), "metadata" (of a model without manifest, as in
     prepare.manifest_for), "limits" (Limits by name), all optional. Returns {"manifest", "sha256" of the
-    returned bytes, "kind"} and the bytes, which are the ones to store: they can differ from those given.
+    returned bytes, "kind"} and the bytes, which are the ones to store: the given ones if they carry a
+    manifest, otherwise new ones.
     """
     if not isinstance(payload, bytes):
         raise errors.CorruptModel(reason="it is empty")
     limits = Limits.from_json(request.get("limits"))
     progress("reading the model", 0.0)
-    model = structure.load(payload, limits)
-    document = _manifest(model, request.get("metadata"))
-    ready = structure.serialized(model)
+    ready, document = _ready(payload, request.get("metadata"), limits)
     progress("trying the model", 0.5)
     trial.check(ready, request.get("golden"), limits)
     digest = hashlib.sha256(ready).hexdigest()
@@ -42,23 +41,30 @@ def audit(onnx_bytes: bytes, limits: Limits | None = None) -> None:
     """Raise UnsafeModel, CorruptModel, ModelTooLarge, InvalidModelMetadata or ScoringFailed unless a model
     file with a manifest is sound."""
     limits = limits or Limits()
-    model = structure.load(onnx_bytes, limits)
-    _manifest(model, None)
-    trial.check(structure.serialized(model), None, limits)
+    ready, _ = _ready(onnx_bytes, None, limits)
+    trial.check(ready, None, limits)
 
 
 def prepare_foreign(onnx_bytes: bytes, metadata: Mapping[str, Any]) -> tuple[bytes, dict[str, Any]]:
     """A model file with manifest, and the manifest, of a graph that a user brought; not tried yet."""
-    model = structure.load(onnx_bytes, Limits())
-    document = _manifest(model, metadata)
-    return structure.serialized(model), document
+    return _ready(onnx_bytes, metadata, Limits())
 
 
-def _manifest(model: ModelProto, metadata: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The manifest a model carries, validated; or a new one, put into it."""
-    texts = [p.value for p in model.metadata_props if p.key == manifest.KEY]
-    if texts:
-        return manifest.parse(texts[0]).document
-    document = prepare.manifest_for(model, metadata or {})
-    prepare.attach(model, document)
-    return document
+def _ready(
+    onnx_bytes: bytes, metadata: Mapping[str, Any] | None, limits: Limits
+) -> tuple[bytes, dict[str, Any]]:
+    """The bytes to store and their manifest: the one the model carries, or a new one put into it."""
+    model = structure.load(onnx_bytes, limits)
+    text = _manifest_text(model)
+    if text is None:
+        document = prepare.manifest_for(model, metadata or {})
+        prepare.attach(model, document)
+        return structure.serialized(model), document
+    if structure.serialized(model) != onnx_bytes:
+        # A stored model is opened as it is: nothing in it may be read differently by another reader.
+        raise errors.UnsafeModel(reason="it holds more than a model of mlshare, or holds it in another form")
+    return onnx_bytes, manifest.parse(text).document
+
+
+def _manifest_text(model: ModelProto) -> str | None:
+    return next((p.value for p in model.metadata_props if p.key == manifest.KEY), None)

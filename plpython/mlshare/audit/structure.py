@@ -85,6 +85,12 @@ def _clean(model: ModelProto) -> None:
         node.ClearField("doc_string")
         node.ClearField("metadata_props")
     model.graph.ClearField("metadata_props")
+    # Converters of scikit-learn models name a set twice, with one version; two versions are refused.
+    opsets = {(o.domain, o.version): o for o in model.opset_import}
+    if len(opsets) < len(model.opset_import):
+        unique = list(opsets.values())
+        del model.opset_import[:]
+        model.opset_import.extend(unique)
     kept = [p for p in model.metadata_props if p.key == manifest.KEY]
     if len(kept) > 1:
         raise errors.UnsafeModel(reason="it has two manifests")
