@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from mlshare import columns, explain, metrics, sampling
 from mlshare.convert import graph
@@ -49,6 +50,12 @@ def train(request: Mapping[str, Any], table: Table, progress: Progress) -> tuple
     the same bytes unless time_budget cuts the search. Raises TrainingDataError,
     TrainingFailed, InvalidMetric.
     """
+    # One thread for linear algebra: trials run side by side, and sums do not depend on the machine.
+    with threadpool_limits(1, user_api="blas"):
+        return _train(request, table, progress)
+
+
+def _train(request: Mapping[str, Any], table: Table, progress: Progress) -> tuple[dict[str, Any], bytes]:
     start = time.monotonic()
     options = request.get("options") or {}
     progress("preparing the columns", 0.0)
@@ -105,7 +112,9 @@ def _search(
     prepared: Prepared, options: Mapping[str, Any], deadline: float | None, progress: Progress
 ) -> Outcome:
     candidates = _candidates(prepared.data.problem.task, len(prepared.target.y), options)
-    return Search(prepared.data, candidates, deadline, lambda text, f: progress(text, 0.02 + 0.8 * f)).run()
+    return Search(
+        prepared.data, candidates, deadline, lambda text, f: progress(text, round(0.02 + 0.78 * f, 4))
+    ).run()
 
 
 def _importance(prepared: Prepared, best: Trial) -> dict[str, float]:

@@ -136,11 +136,14 @@ def _leaf_attributes(trees: Sequence[Tree]) -> dict[str, NDArray[Any]]:
     nodes, owners, targets, weights = [], [], [], []
     for number, tree in enumerate(trees):
         leaves = np.flatnonzero(tree.left < 0)
-        k = tree.weights.shape[1]
-        nodes.append(np.repeat(leaves, k))
-        owners.append(np.full(len(leaves) * k, number))
-        targets.append(np.tile(np.arange(k) + tree.target, len(leaves)))
-        weights.append(tree.weights[leaves].ravel())
+        given = tree.weights[leaves]
+        used = given != 0
+        used[:, 0] |= ~used.any(axis=1)  # a leaf without any weight is not allowed
+        at, output = np.nonzero(used)
+        nodes.append(leaves[at])
+        owners.append(np.full(len(at), number))
+        targets.append(output + tree.target)
+        weights.append(given[used])
     return {
         "target_nodeids": np.concatenate(nodes),
         "target_treeids": np.concatenate(owners),

@@ -28,8 +28,8 @@ _FOREST: Space = {
 _FOREST_FIRST = {"max_leaf_nodes": 1024, "min_samples_leaf": 2, "max_features": 0.4, "n_estimators": 100}
 
 _LGBM: Space = {
-    "num_leaves": Number(7, 96, log=True, whole=True),
-    "learning_rate": Number(0.03, 0.2, log=True),
+    "num_leaves": Number(12, 96, log=True, whole=True),
+    "learning_rate": Number(0.02, 0.12, log=True),
     "min_data_in_leaf": Number(5, 80, log=True, whole=True),
     "feature_fraction": Number(0.4, 1.0),
     "bagging_fraction": Number(0.6, 1.0),
@@ -37,15 +37,15 @@ _LGBM: Space = {
 }
 _LGBM_FIRST = {
     "num_leaves": 31,
-    "learning_rate": 0.06,
+    "learning_rate": 0.05,
     "min_data_in_leaf": 20,
     "feature_fraction": 0.7,
     "bagging_fraction": 0.8,
     "lambda_l2": 1e-3,
 }
 _XGB: Space = {
-    "max_leaves": Number(7, 96, log=True, whole=True),
-    "eta": Number(0.03, 0.2, log=True),
+    "max_leaves": Number(12, 96, log=True, whole=True),
+    "eta": Number(0.02, 0.12, log=True),
     "min_child_weight": Number(0.5, 20, log=True),
     "colsample_bytree": Number(0.4, 1.0),
     "subsample": Number(0.6, 1.0),
@@ -55,7 +55,7 @@ _XGB: Space = {
 }
 _XGB_FIRST = {
     "max_leaves": 31,
-    "eta": 0.08,
+    "eta": 0.06,
     "min_child_weight": 2.0,
     "colsample_bytree": 0.7,
     "subsample": 0.8,

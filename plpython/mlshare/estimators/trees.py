@@ -13,11 +13,11 @@ from mlshare.convert import trees as convert
 from mlshare.estimators.base import Fitted, Floats, Held, Params, Problem
 from mlshare.estimators.scaling import Scaling
 
-_FLOAT32 = 3.0e38  # scikit-learn and XGBoost compare in float32
+_FLOAT32 = 1e30  # scikit-learn and XGBoost compare, and sum up, in float32
 _TREE_ROWS = 200_000  # rows that one tree of a forest sees
 _PARALLEL_ROWS = 100_000
-_PATIENCE = 30
-_MOST_ROUNDS = 600
+_PATIENCE = 40
+_MOST_ROUNDS = 800
 
 
 def _threads(problem: Problem, x: Floats) -> int:
@@ -34,6 +34,11 @@ def _target(problem: Problem, y: Floats) -> Scaling:
     if problem.task == "regression":
         return Scaling.of(y)
     return Scaling(np.array(0.0), np.array(1.0))
+
+
+def _forest_threads(problem: Problem, held: Held | None) -> int:
+    """One in a search, whose trials already run side by side."""
+    return 1 if held is not None else problem.threads
 
 
 def _forest(problem: Problem, model: Any, x: Floats, y: Floats) -> Fitted:
@@ -72,7 +77,9 @@ def random_forest(problem: Problem, params: Params, x: Floats, y: Floats, held: 
     """Bagged trees; each sees at most a bounded number of rows."""
     kinds = {"classification": ensemble.RandomForestClassifier, "regression": ensemble.RandomForestRegressor}
     rows = _TREE_ROWS if len(x) > _TREE_ROWS else None
-    model = kinds[problem.task](**params, max_samples=rows, random_state=problem.seed, n_jobs=problem.threads)
+    model = kinds[problem.task](
+        **params, max_samples=rows, random_state=problem.seed, n_jobs=_forest_threads(problem, held)
+    )
     return _forest(problem, model, x, y)
 
 
@@ -85,7 +92,7 @@ def extra_trees(problem: Problem, params: Params, x: Floats, y: Floats, held: He
         bootstrap=many,
         max_samples=_TREE_ROWS if many else None,
         random_state=problem.seed,
-        n_jobs=problem.threads,
+        n_jobs=_forest_threads(problem, held),
     )
     return _forest(problem, model, x, y)
 
