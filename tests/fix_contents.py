@@ -36,7 +36,10 @@ MEMBERS = """
 SELECT (pg_identify_object(classid, objid, objsubid)).type || ' '
        || (pg_identify_object(classid, objid, objsubid)).identity AS member
 FROM pg_depend JOIN pg_extension AS e ON refobjid = e.oid AND refclassid = 'pg_extension'::regclass
-WHERE deptype = 'e' AND extname = 'mlshare' ORDER BY 1
+WHERE deptype = 'e' AND extname = 'mlshare'
+  -- Whether the types of rows are members differs between versions of PostgreSQL.
+  AND classid <> 'pg_type'::regclass
+ORDER BY 1
 """
 
 
