@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import re
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
 from typing import Any, TypeVar
@@ -14,6 +16,13 @@ from mlshare import errors
 
 T = TypeVar("T")
 Row = dict[str, Any]
+
+# A relation that is not there, or not for the current role to see.
+NOT_THERE = (
+    plpy.spiexceptions.UndefinedTable,
+    plpy.spiexceptions.InvalidSchemaName,
+    plpy.spiexceptions.InsufficientPrivilege,
+)
 
 _HEADER = re.compile(r"^-- (\w+)\(([^)]*)\)\s*$", re.MULTILINE)
 
@@ -167,6 +176,8 @@ def _elsewhere(place: str, work: Callable[[], T], **parts: str) -> T:
         del _work[depth:]
     if failure:
         raise failure[0]
+    if not result:
+        raise errors.MlshareError(detail=f"The function for the work {place} did not do it.")
     return result[0]
 
 
@@ -175,3 +186,34 @@ def pick_up(place: str) -> None:
     if not _work or _work[-1][0] != place:
         raise errors.InvalidArgument(argument="call", reason="this function is not for direct use")
     _work.pop()[1]()
+
+
+_SECURITY_RESTRICTED_OPERATION = 2  # miscadmin.h; the same in every version
+
+
+@contextmanager
+def confined() -> Iterator[None]:
+    """Statements in this block run as PostgreSQL runs index expressions and materialized views of other roles.
+
+    Code of a catalog's owner that gets to run here cannot leave anything behind in the session that would later
+    act with the caller's rights: no deferred triggers, temporary objects, prepared statements, settings.
+    """
+    server = _server()
+    user, context = ctypes.c_uint(), ctypes.c_int()
+    server.GetUserIdAndSecContext(ctypes.byref(user), ctypes.byref(context))
+    level = server.NewGUCNestLevel()
+    server.SetUserIdAndSecContext(user, context.value | _SECURITY_RESTRICTED_OPERATION)
+    try:
+        yield
+    finally:
+        server.AtEOXact_GUC(ctypes.c_bool(False), level)
+        server.SetUserIdAndSecContext(user, context)
+
+
+@cache
+def _server() -> ctypes.PyDLL:
+    """The server's own functions, which SQL has no way to call; their signatures have not changed since 9.1."""
+    server = ctypes.PyDLL(None)
+    server.SetUserIdAndSecContext.restype = server.GetUserIdAndSecContext.restype = None
+    server.AtEOXact_GUC.restype = None
+    return server

@@ -6,8 +6,8 @@ import hashlib
 import os
 from typing import TYPE_CHECKING, Any
 
-from mlshare import catalog, codec, db, errors, signing
-from mlshare.catalog import Chunk
+from mlshare import catalog, codec, db, errors, signing, store
+from mlshare.store import Chunk
 
 if TYPE_CHECKING:
     from mlshare.child import Reply
@@ -64,18 +64,18 @@ def adopt(model: catalog.Model) -> None:
     audit(raw, _described(model))
     digest = hashlib.sha256(b"".join(c.data for c in chunks)).digest()
     signed = _signed(model.owner, model.handle, [c.data for c in chunks], digest)
-    catalog.sign(model, {c.chunk_id: c.signature for c in signed if c.signature})
+    store.sign(model, {c.chunk_id: c.signature for c in signed if c.signature})
 
 
 def _chunks(model: catalog.Model) -> list[Chunk]:
-    chunks = catalog.read_chunks(model)
+    chunks = store.read_chunks(model)
     if not chunks:
         raise errors.ModelNotReady(handle=model.handle, detail="It has no model object.")
     return chunks
 
 
 def _described(model: catalog.Model) -> dict[str, Any]:
-    metadata = catalog.read_row(model)["model_metadata"] or {}
+    metadata = store.read_row(model)["model_metadata"] or {}
     return {"metadata": metadata, "golden": metadata.get("golden")}
 
 
@@ -108,7 +108,7 @@ def audit(raw: bytes, request: dict[str, Any]) -> Reply:
 
     return child.run(
         "audit",
-        {**request, "import_bytes": limit("import_size") << 20},
+        {**request, "limits": {"max_bytes": limit("import_size") << 20}},
         raw,
         memory_mb=limit("audit_memory"),
         seconds=limit("audit_seconds"),

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mlshare import cache, catalog, db, errors, frame
+from mlshare import cache, catalog, db, errors, frame, store
 from mlshare.results import Codebook, Results, label_text, with_threshold
 from mlshare.scorer import Scorer
 from mlshare.table import Column, Kind
@@ -16,9 +16,7 @@ PREDICTION, RESULTS = "prediction", "ml_results"
 
 _STRINGS = ("category", "text")
 # A row's code: four bytes at its place.
-_CODE = "|".join(
-    f"(get_byte(s.codes, (4 * i._4aad19ca6e_n + {k})::integer) << {24 - 8 * k})" for k in range(4)
-)
+_CODE = "|".join(f"(get_byte(s.codes, (4 * i._4aad19ca6e_n + {k})::integer) << {24 - 8 * k})" for k in range(4))
 
 
 def needs(scorer: Scorer) -> tuple[list[tuple[str, Kind]], dict[str, tuple[str, ...]]]:
@@ -102,7 +100,7 @@ def _check_columns(source: frame.Source, scorer: Scorer) -> None:
 
 def _target_type(model: catalog.Model, scorer: Scorer) -> dict[str, Any]:
     """The type of the target, if it is one that this database can be trusted to convert to."""
-    metadata = catalog.read_row(model)["model_metadata"] or {}
+    metadata = store.read_row(model)["model_metadata"] or {}
     row = db.one("target_type", str(metadata.get("target_type") or ""))
     default = "double precision" if scorer.task == "regression" else "text"
     return row or {"type": default, "whole": False}
@@ -164,9 +162,7 @@ def _add_to(source: frame.Source, scorer: Scorer, parts: dict[str, str], options
     _run("fill", frame.relation(source.text), scorer, parts, options)
 
 
-def _run(
-    verb: str, source: frame.Source, scorer: Scorer, parts: dict[str, str], options: dict[str, Any]
-) -> None:
+def _run(verb: str, source: frame.Source, scorer: Scorer, parts: dict[str, str], options: dict[str, Any]) -> None:
     global _job
     _job = Job(source, scorer, options.get("threshold"))
     try:
@@ -179,9 +175,7 @@ def _run(
 # --- ml_score ------------------------------------------------------------------------------------
 
 
-def evaluate(
-    source: frame.Source, target: str, scorer: Scorer, metric: str, options: dict[str, Any]
-) -> float:
+def evaluate(source: frame.Source, target: str, scorer: Scorer, metric: str, options: dict[str, Any]) -> float:
     """A metric of the model's predictions for all rows whose target is not NULL."""
     from mlshare import metrics
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from mlshare import cache, catalog, errors, loading
+from mlshare import cache, catalog, errors, loading, store
 from mlshare.routines.boundary import routine
 
 
 @routine
 def ml_create_or_upgrade_catalog() -> None:
-    catalog.ensure()
+    store.ensure()
 
 
 @routine
 def ml_model_drop(model_handle: str | None) -> None:
-    catalog.drop(catalog.find(_given(model_handle)))
+    store.drop(catalog.find(_given(model_handle)))
 
 
 @routine
@@ -27,7 +27,7 @@ def ml_model_load(model_handle: str | None, user_name: str | None) -> None:
     model = catalog.find(handle)
     loading.adopt(model)
     cache.scorer(model)
-    catalog.touch(model)
+    store.touch(model)
 
 
 @routine
@@ -61,7 +61,7 @@ def _visible() -> list[tuple[catalog.Model, cache.Entry]]:
 
 def _active_current() -> list[dict[str, Any]]:
     own = [(m, e) for m, e in _visible() if m.own]
-    listed = {m.handle: catalog.read_row(m)["model_metadata"] for m, _ in own}
+    listed = {m.handle: store.read_row(m)["model_metadata"] for m, _ in own}
     return [{"total model size(bytes)": sum(e.size for _, e in own)}, listed]
 
 

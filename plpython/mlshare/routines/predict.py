@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from mlshare import cache, catalog, db, errors
+from mlshare import cache, catalog, db, errors, store
 from mlshare import options as opt
 from mlshare.routines.boundary import routine
 from mlshare.routines.models import _given
@@ -63,7 +63,7 @@ def ml_predict_table(
         missing = "table_name" if table_name is None else "output_table_name"
         raise errors.InvalidArgument(argument=missing, reason="a table must be given")
     scoring.score_table(table_name, model, output_table_name, chosen)
-    catalog.touch(model)
+    store.touch(model)
 
 
 def _scored() -> tuple[bytes | None, str | None]:
@@ -95,5 +95,5 @@ def ml_score(
         raise errors.InvalidArgument(argument="NULL", reason="table_name, target_column_name and metric must be given")
     source = frame.relation(table_name)
     score = db.in_snapshot(lambda: scoring.evaluate(source, target_column_name, scorer, metric, chosen))
-    catalog.touch(model)
+    store.touch(model)
     return (score,)

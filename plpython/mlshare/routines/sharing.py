@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mlshare import catalog, errors
+from mlshare import catalog, errors, privileges
 from mlshare.routines.boundary import routine
 
 
 @routine
 def ml_model_grant(model_handle: str, grantee: str | None, privilege: str | None) -> None:
-    catalog.grant(catalog.find(model_handle), _role(grantee), _privilege(privilege or "PREDICT"))
+    privileges.grant(catalog.find(model_handle), _role(grantee), _privilege(privilege or "PREDICT"))
 
 
 @routine
 def ml_model_revoke(model_handle: str, grantee: str | None, privilege: str | None) -> None:
     chosen = None if privilege is None else _privilege(privilege)
-    catalog.revoke(catalog.find(model_handle), _role(grantee), chosen)
+    privileges.revoke(catalog.find(model_handle), _role(grantee), chosen)
 
 
 def _model_privileges() -> Iterator[tuple[str, str, str, str, str]]:
-    for row in catalog.privileges():
+    for row in privileges.privileges():
         yield row["model_owner"], row["model_handle"], row["grantee"], row["privilege"], row["granted_at"]
 
 

@@ -6,7 +6,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from mlshare import catalog, db, errors, loading
+from mlshare import db, errors, loading, store
 from mlshare import options as opt
 from mlshare.routines.boundary import routine
 
@@ -26,8 +26,8 @@ def ml_train(
     source = _source(table_name)
     target = _target(source, target_column_name)
     wanted = _wanted(source, target, chosen)
-    schema = catalog.ensure()
-    handle = catalog.new_handle(schema, model_handle, source.name.replace('"', ""))
+    schema = store.ensure()
+    handle = store.new_handle(schema, model_handle, source.name.replace('"', ""))
     table = _read(source, wanted)
     reply = _fit(table, target, chosen)
     _store(schema, handle, source, target, chosen, reply)
@@ -143,7 +143,7 @@ def _store(schema: str, handle: str, source: Source, target: str, chosen: dict[s
         "model_metadata": metadata,
         "notes": chosen.get("notes"),
     }
-    catalog.insert(schema, row, chunks, digest)
+    store.insert(schema, row, chunks, digest)
 
 
 def _lineage(source: Source, result: dict[str, Any], role: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from mlshare import catalog, codec, db, errors, loading
+from mlshare import catalog, codec, db, errors, loading, store
 from mlshare.routines.boundary import routine
 from mlshare.routines.models import _given
 
@@ -30,8 +30,8 @@ _KEPT = (
 def ml_model_export(model_handle: str | None, output_table_name: str | None) -> None:
     model = catalog.find(_given(model_handle), "SELECT")
     output = _new_table(output_table_name)
-    metadata = dict(catalog.read_row(model)["model_metadata"] or {})
-    chunks = catalog.read_chunks(model)
+    metadata = dict(store.read_row(model)["model_metadata"] or {})
+    chunks = store.read_chunks(model)
     metadata["chunks"] = len(chunks)
     db.run("create_export", output=output)
     for chunk in chunks:
@@ -39,7 +39,7 @@ def ml_model_export(model_handle: str | None, output_table_name: str | None) -> 
         db.query("export_chunk", chunk.chunk_id, chunk.data, text, output=output)
     if not chunks:
         db.query("export_chunk", 0, None, json.dumps(metadata), output=output)
-    catalog.touch(model)
+    store.touch(model)
 
 
 def _new_table(name: str | None) -> str:
@@ -63,8 +63,8 @@ def ml_model_import(model_object: bytes | None, model_metadata: str | None, mode
     else:
         table, stored, metadata = None, bytes(model_object), given
     raw = _raw(stored, metadata)
-    schema = catalog.ensure()
-    handle = catalog.new_handle(schema, model_handle, (table or "imported").replace('"', ""))
+    schema = store.ensure()
+    handle = store.new_handle(schema, model_handle, (table or "imported").replace('"', ""))
     reply = loading.audit(raw, {"metadata": metadata, "golden": metadata.get("golden")})
     _store(schema, handle, metadata, reply.result["manifest"], reply.blob or raw)
     return (handle,)
@@ -184,7 +184,7 @@ def _store(schema: str, handle: str, metadata: Mapping[str, Any], manifest: Mapp
         "model_metadata": document,
         "notes": kept.get("notes"),
     }
-    catalog.insert(schema, row, chunks, digest)
+    store.insert(schema, row, chunks, digest)
 
 
 def _columns(manifest: Mapping[str, Any]) -> list[str]:

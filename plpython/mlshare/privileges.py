@@ -1,0 +1,52 @@
+"""Privileges on single models: rows that the door checks, and the grants on the tables that go with them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mlshare import catalog, db, errors
+from mlshare.catalog import DOOR_PREFIX, SCHEMA_PREFIX, Model
+
+
+def grant(model: Model, grantee: str, privilege: str) -> None:
+    """Gives a role a privilege on the model. ``grantee`` is quoted, as regrole prints it."""
+    _require_owner(model)
+    schema, door = db.quote_ident(model.schema), db.quote_ident(DOOR_PREFIX + model.owner)
+    db.query("insert_privilege", model.handle, grantee, privilege, schema=schema)
+    db.run("open_door", door=door, grantee=grantee)
+    if privilege in ("SELECT", "ALTER"):
+        db.run("open_catalog", schema=schema, grantee=grantee)
+    if privilege == "ALTER":
+        db.run("open_catalog_for_change", schema=schema, grantee=grantee)
+
+
+def revoke(model: Model, grantee: str, privilege: str | None) -> None:
+    """Takes a privilege (None: all) back, and with the last one of its kind the rights behind it."""
+    _require_owner(model)
+    schema, door = db.quote_ident(model.schema), db.quote_ident(DOOR_PREFIX + model.owner)
+    db.query("delete_privilege", model.handle, grantee, privilege, schema=schema)
+    left = {row["privilege"] for row in db.query("privileges_left", grantee, schema=schema)}
+    if not left:
+        db.run("close_door", door=door, grantee=grantee)
+    if not left & {"SELECT", "ALTER"}:
+        db.run("close_catalog", schema=schema, grantee=grantee)
+    elif "ALTER" not in left:
+        db.run("close_catalog_for_change", schema=schema, grantee=grantee)
+
+
+def _require_owner(model: Model) -> None:
+    if not model.own:
+        raise errors.ModelPrivilege(
+            handle=model.handle, privilege="ownership", hint=f"Only {model.owner} can share it."
+        )
+
+
+def privileges() -> list[dict[str, Any]]:
+    """Privileges on the caller's own models, and those that others gave the caller."""
+    role = db.current_user()
+    found: list[dict[str, Any]] = []
+    if db.value("door_exists", role) is not None:
+        found += db.query("shared_privileges", role, schema=db.quote_ident(SCHEMA_PREFIX + role))
+    for row in db.query("shared_doors", role):
+        found += catalog.as_owner(row["owner"], lambda schema: db.query("shared_privileges", role, schema=schema))
+    return found
