@@ -6,6 +6,8 @@ run := sh plpython/mlshare_tools/run.sh
 
 help:     ## list the targets
 	@grep -E '^[a-z]+: +##' $(MAKEFILE_LIST) | sed 's/:  *## /\t/' | expand -t 12
+demo:     ## a guided tour on real data; CSV=file TARGET=column takes data of your own
+	@$(run) demo $(if $(CSV),--csv '$(CSV)') $(if $(TARGET),--target '$(TARGET)')
 up:       ## make and start the private cluster under .local/
 	@$(run) up
 down:     ## stop it
@@ -20,6 +22,10 @@ test:     ## all set-up, linters, every suite; again against the Docker images w
 	@$(run) test $(ARGS)
 lint:     ## linters only
 	@$(run) lint
+docs:     ## write the generated parts of README.md and docs/
+	@$(run) docs
+bench:    ## quality of automatic training: DATA=directory of bank-full.csv
+	@$(run) bench $(DATA)
 build:    ## write the extension files into build/
 	@$(run) build build
 install:  ## install into an existing server: PG_CONFIG=… PREFIX=/opt/mlshare

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from mlshare_tools import build, cluster, database, install, migrate, suite
+from mlshare_tools import build, cluster, database, demo, demo_data, install, migrate, suite
 from mlshare_tools.server import ensure_server
 from mlshare_tools.shell import ToolError, say
 
@@ -59,6 +60,37 @@ def cmd_test(args: argparse.Namespace) -> int:
     return suite.run(up(), args.words)
 
 
+def cmd_demo(args: argparse.Namespace) -> None:
+    if bool(args.csv) != bool(args.target):
+        raise ToolError("CSV=file needs TARGET=column, and the other way round")
+    if not os.environ.get("MLSHARE_IN_TOOLS"):
+        running = up()
+        if args.csv:
+            running.environments.ensure_extras("demo")
+    with_tools()
+    data = demo_data.from_csv(args.csv, args.target) if args.csv else demo_data.bundled("breast_cancer")
+    demo.run(cluster.existing().dsn("postgres"), data)
+
+
+def cmd_bench(args: argparse.Namespace) -> int:
+    running = up()
+    running.environments.ensure_extras("demo")
+    return run_script(running, "bench/quality/quality.py", running.dsn("postgres"), *args.words)
+
+
+def cmd_docs(_args: argparse.Namespace) -> int:
+    with cluster.locked():
+        private = cluster.Cluster(ensure_server())
+        private.environments.ensure()
+    return run_script(private, "docs/generate.py")
+
+
+def run_script(private: cluster.Cluster, script: str, *words: str) -> int:
+    """Run a script of the checkout in the tools environment; its exit status."""
+    python = private.environments.tools / "bin" / "python"
+    return subprocess.run([str(python), str(build.CHECKOUT / script), *words]).returncode
+
+
 def cmd_lint(_args: argparse.Namespace) -> int:
     with cluster.locked():
         private = cluster.Cluster(ensure_server())
@@ -103,6 +135,12 @@ def parser() -> argparse.ArgumentParser:
     command(cmd_dsn, "print a connection string of the private cluster")
     add = command(cmd_psql, "open psql on the private cluster")
     add.add_argument("words", nargs=argparse.REMAINDER, help="arguments for psql")
+    add = command(cmd_demo, "share a model between two roles, step by step")
+    add.add_argument("--csv", type=Path, help="data of your own instead of the bundled set")
+    add.add_argument("--target", help="the column of it to predict")
+    add = command(cmd_bench, "measure the quality of automatic training")
+    add.add_argument("words", nargs=argparse.REMAINDER, help="directory of the data files")
+    command(cmd_docs, "write the generated parts of the documentation")
     add = command(cmd_test, "run linters and all tests")
     add.add_argument("words", nargs=argparse.REMAINDER, help="arguments for pytest")
     command(cmd_lint, "run the linters")
