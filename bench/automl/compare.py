@@ -174,9 +174,8 @@ def main() -> None:
         print(
             f"{package} {version(package)}: import {import_seconds(module):.2f} s; requires {', '.join(needs)}"
         )
-    print(
-        "\n| data | engine | score | accuracy / r2 | seconds | trials (FLAML: improvements) | same twice |\n|---|---|---|---|---|---|---|"
-    )
+    heads = "data|engine|score|accuracy / r2|seconds|trials (FLAML: improvements)|same twice".split("|")
+    print(f"\n| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
     bank = Path(sys.argv[1]) if len(sys.argv) > 1 else None
     for name, kind, table in tables(bank):
         task = split(name, kind, table)
