@@ -174,7 +174,15 @@ def main() -> None:
         print(
             f"{package} {version(package)}: import {import_seconds(module):.2f} s; requires {', '.join(needs)}"
         )
-    heads = "data|engine|score|accuracy / r2|seconds|trials (FLAML: improvements)|same twice".split("|")
+    heads = [
+        "data",
+        "engine",
+        "score",
+        "accuracy / r2",
+        "seconds",
+        "trials (FLAML: improvements)",
+        "same twice",
+    ]
     print(f"\n| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
     bank = Path(sys.argv[1]) if len(sys.argv) > 1 else None
     for name, kind, table in tables(bank):
