@@ -16,10 +16,11 @@ TASKS = ("classification", "regression")
 
 @dataclass(frozen=True)
 class Option:
-    """A known option: what its value must be, in words and as a check that returns it in its final form."""
+    """A known option: what its value must be, in words and as a check that returns it in its final form; what it does."""
 
     expected: str
     check: Check
+    about: str
 
 
 def _text(value: Any) -> str:
@@ -38,11 +39,7 @@ def _names(value: Any) -> list[str]:
 
 def _number(low: float, high: float, whole: bool = False) -> Check:
     def check(value: Any) -> float:
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, int if whole else int | float)
-            or not low < value < high
-        ):
+        if isinstance(value, bool) or not isinstance(value, int if whole else int | float) or not low < value < high:
             raise ValueError
         return value
 
@@ -59,19 +56,27 @@ def _one_of(*choices: str) -> Check:
 
 
 TRAIN = {
-    "task": Option("one of " + ", ".join(TASKS), _one_of(*TASKS)),
-    "model_list": Option("a list of algorithms", _names),
-    "exclude_model_list": Option("a list of algorithms", _names),
-    "optimization_metric": Option("the name of a metric", _text),
-    "include_column_list": Option("a list of columns", _names),
-    "exclude_column_list": Option("a list of columns", _names),
-    "notes": Option("a text", _text),
-    "time_budget": Option("a number of seconds above 0", _number(0, 1e7)),
-    "random_state": Option("a whole number from 0 to 4294967295", _number(-1, 2**32, whole=True)),
+    "task": Option("one of " + ", ".join(TASKS), _one_of(*TASKS), "What is learned; default classification."),
+    "model_list": Option("a list of algorithms", _names, "Try only these."),
+    "exclude_model_list": Option("a list of algorithms", _names, "Do not try these."),
+    "optimization_metric": Option(
+        "the name of a metric", _text, "What the search makes as great as it can; the default depends on the task."
+    ),
+    "include_column_list": Option("a list of columns", _names, "Keep these, even if a column rule would drop them."),
+    "exclude_column_list": Option("a list of columns", _names, "Do not look at these."),
+    "notes": Option("a text", _text, "Kept with the model."),
+    "time_budget": Option("a number of seconds above 0", _number(0, 1e7), "End the search early; default: no limit."),
+    "random_state": Option(
+        "a whole number from 0 to 4294967295", _number(-1, 2**32, whole=True), "Seed of all that is random; default 0."
+    ),
 }
 PREDICT = {
-    "threshold": Option("a number between 0 and 1", _number(0, 1)),
-    "batch_size": Option("a whole number above 0", _number(0, 2**31, whole=True)),
+    "threshold": Option(
+        "a number between 0 and 1",
+        _number(0, 1),
+        "Of two classes, predict the second from this probability on; default: the more probable one.",
+    ),
+    "batch_size": Option("a whole number above 0", _number(0, 2**31, whole=True), "Accepted, and of no effect."),
 }
 SCORE = {"threshold": PREDICT["threshold"]}
 
@@ -117,7 +122,5 @@ def parse_train(text: str | None) -> dict[str, Any]:
             raise errors.ConflictingOptions(first=first, second=second)
     options.setdefault("task", "classification")
     options.setdefault("random_state", 0)
-    metrics.check(
-        options.setdefault("optimization_metric", metrics.DEFAULT[options["task"]]), options["task"]
-    )
+    metrics.check(options.setdefault("optimization_metric", metrics.DEFAULT[options["task"]]), options["task"])
     return options
