@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeVar
@@ -18,6 +19,7 @@ PRIVILEGES: dict[str, frozenset[str]] = {  # what each privilege includes
 }
 SCHEMA_PREFIX = "ml_schema_"
 DOOR_PREFIX = "_as_owner_"
+_SEARCH_PATH = "pg_catalog, pg_temp"
 
 
 @dataclass(frozen=True)
@@ -84,38 +86,28 @@ def _not_found_hint(role: str) -> str:
     )
 
 
-_last_role: str | None = None
-
-
 def _role_and_own_model(handle: str) -> tuple[str, Model | None]:
-    """The caller's role and its own model of that name. One statement while the session's role stays the same."""
-    global _last_role
-    role = _last_role or db.current_user()
-    row = _acting(role, handle)
-    if row is None or row["role"] != role:
-        role = db.current_user()
-        row = _acting(role, handle)
-    _last_role = role
-    if row is None or row["digest"] is None:
+    """The caller's role and its own model of that name."""
+    acting = db.one("acting")
+    assert acting is not None
+    role = str(acting["role"])
+    # A schema of that name that somebody else made could hold views that act in the caller's name.
+    row = db.one("own_model", handle, schema=db.quote_ident(SCHEMA_PREFIX + role)) if acting["own"] else None
+    if row is None:
         return role, None
-    return role, Model(role, handle, row["digest"] or None, PRIVILEGES["ALTER"], own=True)
-
-
-def _acting(role: str, handle: str) -> db.Row | None:
-    """The role that acts now, and the model in the catalog of ``role``, if it has one that may be read."""
-    try:
-        return db.one("acting_role_and_model", handle, schema=db.quote_ident(SCHEMA_PREFIX + role))
-    except db.NOT_THERE:
-        return None
+    return role, Model(role, handle, row["digest"], PRIVILEGES["ALTER"], own=True)
 
 
 def _shared(role: str, handle: str, owners: list[str] | None) -> list[Model]:
-    if owners is None:
-        owners = [row["owner"] for row in db.query("shared_doors", role)]
-    else:
-        owners = [o for o in owners if db.value("door_exists", o)]
-    models = (_shared_by(owner, role, handle) for owner in owners)
-    return [m for m in models if m is not None]
+    if owners is not None:
+        models = [_shared_by(o, role, handle) for o in owners if db.value("door_exists", o)]
+        return [m for m in models if m is not None]
+    found = []
+    for row in db.query("shared_doors", role):
+        # Anybody may share with anybody: a catalog that its owner broke must not hide those of others.
+        with contextlib.suppress(errors.CatalogError):
+            found.append(_shared_by(row["owner"], role, handle))
+    return [m for m in found if m is not None]
 
 
 def _shared_by(owner: str, role: str, handle: str) -> Model | None:
@@ -131,20 +123,30 @@ def _shared_by(owner: str, role: str, handle: str) -> Model | None:
 def as_owner(owner: str, work: Callable[[str], T]) -> T:
     """Runs work with the rights of a catalog's owner; work gets the quoted name of the catalog.
 
-    The check of current_user is what makes this safe: the owner may alter the door (it owns it), for instance to run
-    with the caller's rights, and could then have rules or policies of the catalog do things in the caller's name.
+    The owner may alter the door and replace the tables, so nothing is taken for granted behind the door: the rights
+    must come from SECURITY DEFINER (rights from SET ROLE could be cast off by the owner's code), names must resolve
+    as they do here, the tables must be plain ones, and what runs is confined. See docs/security.md.
     """
+    outside = db.one("context")
+    assert outside is not None
 
     def checked() -> T:
-        if db.current_user() != owner:
-            raise errors.CatalogError(
-                schema=SCHEMA_PREFIX + owner,
-                reason="its door was altered",
-                hint=f"{owner} can mend it with CALL sys.ml_create_or_upgrade_catalog().",
-            )
-        return work(db.quote_ident(SCHEMA_PREFIX + owner))
+        if db.one("context") != {**outside, "user": owner, "path": _SEARCH_PATH}:
+            raise _unusable(owner, "its door was altered")
+        with db.confined():
+            if not db.value("plain_catalog", SCHEMA_PREFIX + owner):
+                raise _unusable(owner, "its tables were altered")
+            return work(db.quote_ident(SCHEMA_PREFIX + owner))
 
     return db.as_owner(DOOR_PREFIX + owner, checked)
+
+
+def _unusable(owner: str, reason: str) -> errors.CatalogError:
+    return errors.CatalogError(
+        schema=SCHEMA_PREFIX + owner,
+        reason=reason,
+        hint=f"{owner} can mend the door with CALL sys.ml_create_or_upgrade_catalog().",
+    )
 
 
 def reading(model: Model, work: Callable[[str], T]) -> T:

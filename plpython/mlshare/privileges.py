@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 from mlshare import catalog, db, errors
@@ -45,8 +46,9 @@ def privileges() -> list[dict[str, Any]]:
     """Privileges on the caller's own models, and those that others gave the caller."""
     role = db.current_user()
     found: list[dict[str, Any]] = []
-    if db.value("door_exists", role) is not None:
+    if db.value("own_catalog", role):
         found += db.query("shared_privileges", role, schema=db.quote_ident(SCHEMA_PREFIX + role))
     for row in db.query("shared_doors", role):
-        found += catalog.as_owner(row["owner"], lambda schema: db.query("shared_privileges", role, schema=schema))
+        with contextlib.suppress(errors.CatalogError):
+            found += catalog.as_owner(row["owner"], lambda schema: db.query("shared_privileges", role, schema=schema))
     return found

@@ -4,6 +4,11 @@
 -- current_user()
 SELECT current_user::text;
 
+-- context()
+-- Runs behind doors that their owner may have altered: nothing in it is looked up by search_path.
+SELECT current_user AS "user", session_user AS session, pg_catalog.current_setting('role') AS role,
+       pg_catalog.current_setting('search_path') AS path;
+
 -- interrupts()
 SELECT 1;
 
@@ -36,6 +41,24 @@ SELECT sys._catalog_schema($1) AS schema,
         WHERE nspname = sys._catalog_schema($1)) AS owned,
        to_regprocedure(format('sys.%I()', sys._owner_door($1))) IS NOT NULL AS door,
        CASE current_setting('role') WHEN 'none' THEN session_user::text ELSE current_setting('role') END AS acting;
+
+-- own_catalog(name)
+SELECT count(*) = 3 AS own FROM pg_namespace AS n JOIN pg_class AS c ON c.relnamespace = n.oid
+WHERE n.nspname = sys._catalog_schema($1) AND pg_get_userbyid(n.nspowner) = $1 AND pg_get_userbyid(c.relowner) = $1
+  AND c.relname IN ('model_catalog', 'model_object_catalog', 'model_privilege');
+
+-- plain_catalog(name)
+-- Tables that read as data: no view, rule, policy for the owner, child table, generated column, foreign type,
+-- trigger; nor an expression of an index or of statistics, which the planner evaluates.
+SELECT count(*) = 3 AS plain FROM pg_namespace AS n JOIN pg_class AS c ON c.relnamespace = n.oid
+WHERE n.nspname = $1 AND pg_get_userbyid(n.nspowner) = current_user AND pg_get_userbyid(c.relowner) = current_user
+  AND c.relname IN ('model_catalog', 'model_object_catalog', 'model_privilege')
+  AND c.relkind = 'r' AND NOT c.relhasrules AND NOT c.relforcerowsecurity AND NOT c.relhassubclass
+  AND NOT EXISTS (SELECT FROM pg_index AS i WHERE i.indrelid = c.oid AND num_nonnulls(i.indexprs, i.indpred) > 0)
+  AND NOT EXISTS (SELECT FROM pg_statistic_ext AS s WHERE s.stxrelid = c.oid)
+  AND NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal)
+  AND NOT EXISTS (SELECT FROM pg_attribute AS a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+                  AND (a.attgenerated <> '' OR a.atttypid >= 16384));
 
 -- create_catalog_schema()
 SELECT sys._create_catalog_schema();
@@ -108,9 +131,14 @@ CREATE POLICY own_rows ON {schema}.model_privilege FOR SELECT USING (pg_catalog.
 
 -- --- models: the owner's own look-up --------------------------------------------------------------
 
--- acting_role_and_model(text)
-SELECT current_user::text AS role, (SELECT coalesce(encode(c.model_digest, 'hex'), '') FROM {schema}.model_catalog AS c
-                                    WHERE c.model_handle = $1) AS digest;
+-- acting()
+SELECT current_user::text AS role,
+       EXISTS (SELECT FROM pg_namespace AS n JOIN pg_class AS c ON c.relnamespace = n.oid
+               WHERE n.nspname = ('ml_schema_' || current_user)::name AND c.relname = 'model_catalog'
+                 AND pg_get_userbyid(n.nspowner) = current_user AND pg_get_userbyid(c.relowner) = current_user) AS own;
+
+-- own_model(text)
+SELECT encode(model_digest, 'hex') AS digest FROM {schema}.model_catalog WHERE model_handle = $1;
 
 -- handle_exists(text)
 SELECT EXISTS (SELECT FROM {schema}.model_catalog WHERE model_handle = $1) AS there;
@@ -184,7 +212,9 @@ FROM (VALUES ('synchronize_seqscans', 'off'), ('max_parallel_workers_per_gather'
 
 -- target_type(text)
 SELECT format_type(t.oid, NULL) AS type, t.typcategory = 'N' AND t.typname LIKE 'int_' AS whole FROM pg_type AS t
-WHERE t.oid = to_regtype($1) AND (t.typnamespace = 'pg_catalog'::regnamespace AND t.typtype = 'b' OR t.typtype = 'e');
+-- Whoever owns an enumeration can make a cast to it with a function, which would run with the caller's rights.
+WHERE t.oid = to_regtype($1) AND (t.typnamespace = 'pg_catalog'::regnamespace AND t.typtype = 'b'
+    OR t.typtype = 'e' AND t.typowner IN (SELECT r.oid FROM pg_roles AS r WHERE r.rolname = current_user OR r.rolsuper));
 
 -- stage()
 CREATE UNLOGGED TABLE {staging} AS SELECT * FROM {source};
@@ -344,10 +374,18 @@ ALTER TABLE {output} ALTER COLUMN model_object SET STORAGE EXTERNAL;
 -- export_chunk(integer, bytea, jsonb)
 INSERT INTO {output} (chunk_id, model_object, model_metadata) VALUES ($1, $2, $3);
 
+-- lock_to_read()
+LOCK TABLE {table} IN ACCESS SHARE MODE;
+
 -- is_plain_table(regclass)
-SELECT pg_has_role(relowner, 'USAGE')
-       OR (relkind = 'r' AND NOT relhasrules AND NOT relrowsecurity AND NOT relhassubclass) AS plain
-FROM pg_class WHERE oid = $1;
+-- Not by pg_has_role: a superuser has every role.
+SELECT pg_get_userbyid(c.relowner) = current_user
+    OR (c.relkind = 'r' AND NOT c.relhasrules AND NOT c.relrowsecurity AND NOT c.relhassubclass
+        AND NOT EXISTS (SELECT FROM pg_index AS i WHERE i.indrelid = c.oid AND num_nonnulls(i.indexprs, i.indpred) > 0)
+        AND NOT EXISTS (SELECT FROM pg_statistic_ext AS s WHERE s.stxrelid = c.oid)
+        AND NOT EXISTS (SELECT FROM pg_constraint AS k WHERE k.conrelid = c.oid AND k.contype = 'c')
+        AND NOT EXISTS (SELECT FROM pg_attribute AS a WHERE a.attrelid = c.oid AND a.attgenerated <> '')) AS plain
+FROM pg_class AS c WHERE c.oid = $1;
 
 -- export_summary()
 SELECT coalesce(sum(octet_length(model_object)), 0)::bigint AS bytes FROM {table};

@@ -39,6 +39,8 @@ def ensure() -> str:
     if state["owned"] is None or not state["door"]:
         _create_schema(role, state)
     _create_tables(schema)
+    if not db.value("own_catalog", role):
+        raise errors.CatalogError(schema=schema, reason=f"a table in it does not belong to role {role}")
     return db.quote_ident(schema)
 
 

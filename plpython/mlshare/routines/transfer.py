@@ -88,6 +88,8 @@ def _export_table(given: Mapping[str, Any]) -> str:
     if not db.value("table_exists", name):
         raise errors.InvalidExportTable(table=name, reason="there is no such table")
     # Reading somebody else's view, or a table with policies, would run that person's code with the caller's rights.
+    # Locked first, so that it stays what it is.
+    db.run("lock_to_read", table=name)
     if not db.value("is_plain_table", name):
         raise errors.InvalidExportTable(
             table=name,
