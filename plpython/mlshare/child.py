@@ -82,7 +82,9 @@ def _command(terms: _Terms, inbox: int, outbox: int) -> list[str]:
 
 def _environment(terms: _Terms) -> dict[str, str]:
     variables = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    return {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", **dict.fromkeys(variables, str(terms.threads))}
+    # Waiting threads sleep: where cores are shared, spinning ones make boosting many times slower.
+    fixed = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "OMP_WAIT_POLICY": "passive"}
+    return fixed | dict.fromkeys(variables, str(terms.threads))
 
 
 def _start(terms: _Terms, inbox: int, outbox: int) -> subprocess.Popen[bytes]:
