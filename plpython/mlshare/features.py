@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property
 from typing import Any
 
@@ -27,6 +27,15 @@ _CALENDAR = ("year", "month", "day", "weekday")
 def _bad(name: str, value: object, expected: str) -> InvalidFeatureValue:
     shown = repr(value)
     return InvalidFeatureValue(column=name, value=shown[:60], expected=expected)
+
+
+def _number(value: Any) -> float:
+    """A JSON value as a number; a time of day, which JSON holds as a string, as its seconds."""
+    if isinstance(value, str) and ":" in value:
+        moment = time.fromisoformat(value)
+        seconds = 3600 * moment.hour + 60 * moment.minute + moment.second
+        return (10**6 * seconds + moment.microsecond) / 1e6
+    return float(value)
 
 
 def _strings(column: Column, expected: Kind) -> NDArray[np.int32]:
@@ -71,7 +80,7 @@ class Numeric:
         if value is None:
             return math.nan
         try:
-            number = math.inf if isinstance(value, bool) else float(value)
+            number = math.inf if isinstance(value, bool) else _number(value)
         except (TypeError, ValueError, OverflowError):
             raise _bad(self.name, value, f"a {self.kind} value") from None
         if math.isinf(number):
@@ -200,7 +209,7 @@ class Category:
         """Write the features of all rows into out [n, width]."""
         codes = _strings(column, self.kind)
         # One entry more than the dictionary: code -1 (NULL) picks the last one.
-        known = [self.position.get(s, -1) for s in column.dictionary]
+        known = [self.position.get(s.rstrip(" "), -1) for s in column.dictionary]
         found = np.array([*known, self.position.get(self.impute, -1)], dtype=np.int64)[codes]
         if self.onehot:
             rows = np.flatnonzero(found >= 0)
@@ -221,7 +230,7 @@ class Category:
                     out[null_at] = 1.0
             elif not isinstance(value, str):
                 raise _bad(self.name, value, "a string")
-            found = position.get(value)
+            found = position.get(value.rstrip(" "))
             if onehot:
                 if found is not None:
                     out[at + found] = 1.0

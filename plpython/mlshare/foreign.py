@@ -174,7 +174,7 @@ def _from_row(row: Mapping[str, Any], wanted: ColumnInput) -> NDArray[Any]:
     if wanted.dtype == "string":
         if value is not None and not isinstance(value, str):
             raise InvalidFeatureValue(column=wanted.name, value=repr(value)[:80], expected="a string")
-        return np.array([value or ""], dtype=object)
+        return np.array([(value or "").rstrip(" ")], dtype=object)
     return _cast(np.array([_number(value, wanted)]), wanted)
 
 

@@ -26,6 +26,8 @@ _KINDS: dict[str, Kind] = {
     **dict.fromkeys(("text", "varchar", "bpchar", "char", "name", "uuid", "enum"), "category"),
 }
 _AS_FLOAT = {
+    # As it is written, and so as JSON has it: 1.1, not 1.100000023841858.
+    "float4": "{c}::text",
     "bool": "{c}::integer",
     "date": "extract(epoch FROM {c})",
     "time": "extract(epoch FROM {c})",
@@ -168,7 +170,9 @@ def _number(attribute: Attribute, kind: Kind) -> str:
 
 
 def _text(attribute: Attribute) -> str:
-    return f'(q.{attribute.quoted}::text COLLATE "C")'
+    # Spaces at the end do not count: JSON has those that fill up a char(n), text made from it has not.
+    text = f"q.{attribute.quoted}::text"
+    return f'({f"rtrim({text})" if attribute.base in ("text", "varchar") else text} COLLATE "C")'
 
 
 def _hash(attribute: Attribute) -> str:
