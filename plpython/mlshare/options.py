@@ -16,7 +16,7 @@ TASKS = ("classification", "regression")
 
 @dataclass(frozen=True)
 class Option:
-    """A known option: what its value must be, in words and as a check that returns it in its final form; what it does."""
+    """A known option: what its value must be, in words and as a check that returns its final form; what it does."""
 
     expected: str
     check: Check

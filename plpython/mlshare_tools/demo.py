@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from mlshare_tools import migrate
+from mlshare_tools import build
 from mlshare_tools.demo_data import Data, split
 from mlshare_tools.shell import ToolError, say
 from mlshare_tools.tour import Tour, quoted
@@ -40,8 +40,9 @@ def run(dsn: str, data: Data, names: Names | None = None, budget: float = BUDGET
     try:
         superuser = demo.prepare()
         train, test = split(data)
-        demo.load(train, "train")
-        demo.load(test, "test")
+        with demo.connect(demo.names.owner) as connection:
+            store(connection, train, f"{SCHEMA}.train")
+            store(connection, test, f"{SCHEMA}.test")
         tour = Tour(demo.connect, variables(train, test, demo.names, superuser, budget), out)
         try:
             tour.play(TOUR)
@@ -79,7 +80,7 @@ class Demo:
             connection.execute(f"CREATE DATABASE {database}".encode())
             superuser = connection.info.user
         with self.connect() as connection:
-            self.install(connection)
+            install(connection)
             connection.execute(f"CREATE SCHEMA {SCHEMA} AUTHORIZATION {owner}".encode())
         return superuser
 
@@ -95,24 +96,25 @@ class Demo:
             say(f"role {role} owns things in other databases: it stays, with a new password")
         connection.execute(f"{verb} ROLE {role} LOGIN NOSUPERUSER PASSWORD '{self.password}'".encode())
 
-    def install(self, connection: psycopg.Connection[Any]) -> None:
-        """The extension or, where its files could not be put into the server, the same text as a script."""
-        query = "SELECT 1 FROM pg_available_extensions WHERE name = 'mlshare'"
-        if connection.execute(query).fetchone():
-            connection.execute("CREATE EXTENSION mlshare CASCADE")
-        else:
-            migrate.migrate(connection.info.dsn + f" password={connection.info.password}")
 
-    def load(self, data: Data, table: str) -> None:
-        """A table of the data, made by its owner."""
-        named = [quoted(column, '"') for column in data.columns]
-        columns = ", ".join(f"{c} {sql_type}" for c, sql_type in zip(named, data.types, strict=True))
-        with self.connect(self.names.owner) as connection:
-            connection.execute(f"CREATE TABLE {SCHEMA}.{table} ({columns})".encode())
-            with connection.cursor().copy(f"COPY {SCHEMA}.{table} FROM STDIN".encode()) as copy:
-                for row in data.rows:
-                    copy.write_row(row)
-            connection.execute(f"ANALYZE {SCHEMA}.{table}".encode())
+def install(connection: psycopg.Connection[Any]) -> None:
+    """The extension or, where its files could not be put into the server, the same text as a script."""
+    query = "SELECT 1 FROM pg_available_extensions WHERE name = 'mlshare'"
+    if connection.execute(query).fetchone():
+        connection.execute("CREATE EXTENSION mlshare CASCADE")
+    else:
+        connection.execute(build.plain_script().encode())
+
+
+def store(connection: psycopg.Connection[Any], data: Data, table: str) -> None:
+    """Make a table of the data."""
+    named = [quoted(column, '"') for column in data.columns]
+    columns = ", ".join(f"{c} {sql_type}" for c, sql_type in zip(named, data.types, strict=True))
+    connection.execute(f"CREATE TABLE {table} ({columns})".encode())
+    with connection.cursor().copy(f"COPY {table} FROM STDIN".encode()) as copy:
+        for row in data.rows:
+            copy.write_row(row)
+    connection.execute(f"ANALYZE {table}".encode())
 
 
 def variables(train: Data, test: Data, names: Names, superuser: str, budget: float) -> dict[str, str]:
