@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from mlshare import db, errors
 
@@ -55,11 +55,33 @@ class Model:
 
 
 def find(handle: str, privilege: Privilege = "PREDICT") -> Model:
-    """The model a caller means by a handle, after a fresh check in SQL that the caller has the privilege.
+    """The model a caller means by a handle, after a check in SQL that the caller has the privilege.
 
     A handle is the caller's own model first, then one shared with the caller; ``handle@owner`` names one exactly.
     Errors: ModelNotFound, AmbiguousModel, ModelPrivilege.
     """
+    _forget_if_anything_changed()
+    model = _found.get(handle)
+    if model is None:
+        model = _found[handle] = _look_up(handle)
+    return model.require(privilege)
+
+
+# What was found, for as long as the same role acts and nobody has changed anything in the whole cluster: every
+# change, of rows, grants and roles, writes WAL. This is what makes a call for each row of a query cheap.
+_found: dict[str, Model] = {}
+_moment: dict[str, Any] | None = None
+
+
+def _forget_if_anything_changed() -> None:
+    global _moment
+    moment = db.one("moment")
+    if moment != _moment:
+        _found.clear()
+        _moment = moment
+
+
+def _look_up(handle: str) -> Model:
     if not handle:
         raise errors.InvalidHandle(handle=handle, reason="it is empty")
     name, _, owner = handle.partition("@")
@@ -75,7 +97,7 @@ def find(handle: str, privilege: Privilege = "PREDICT") -> Model:
         )
     if not found:
         raise errors.ModelNotFound(handle=handle, hint=_not_found_hint(role))
-    return found[0].require(privilege)
+    return found[0]
 
 
 def _not_found_hint(role: str) -> str:
@@ -92,10 +114,17 @@ def _role_and_own_model(handle: str) -> tuple[str, Model | None]:
     assert acting is not None
     role = str(acting["role"])
     # A schema of that name that somebody else made could hold views that act in the caller's name.
-    row = db.one("own_model", handle, schema=db.quote_ident(SCHEMA_PREFIX + role)) if acting["own"] else None
+    row = _own_row(role, handle) if acting["own"] else None
     if row is None:
         return role, None
     return role, Model(role, handle, row["digest"], PRIVILEGES["ALTER"], own=True)
+
+
+def _own_row(role: str, handle: str) -> db.Row | None:
+    try:
+        return db.one("own_model", handle, schema=db.quote_ident(SCHEMA_PREFIX + role))
+    except db.NOT_THERE:  # the schema is there, its tables are not yet
+        return None
 
 
 def _shared(role: str, handle: str, owners: list[str] | None) -> list[Model]:
@@ -134,11 +163,21 @@ def as_owner(owner: str, work: Callable[[str], T]) -> T:
         if db.one("context") != {**outside, "user": owner, "path": _SEARCH_PATH}:
             raise _unusable(owner, "its door was altered")
         with db.confined():
-            if not db.value("plain_catalog", SCHEMA_PREFIX + owner):
-                raise _unusable(owner, "its tables were altered")
+            _require_plain(owner, outside["statement"])
             return work(db.quote_ident(SCHEMA_PREFIX + owner))
 
     return db.as_owner(DOOR_PREFIX + owner, checked)
+
+
+_plain: dict[str, str] = {}
+
+
+def _require_plain(owner: str, statement: str) -> None:
+    """Looks once in a statement of the client: what changes meanwhile is confined all the same."""
+    if _plain.get(owner) != statement:
+        if not db.value("plain_catalog", SCHEMA_PREFIX + owner):
+            raise _unusable(owner, "its tables were altered")
+        _plain[owner] = statement
 
 
 def _unusable(owner: str, reason: str) -> errors.CatalogError:

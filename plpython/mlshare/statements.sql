@@ -7,7 +7,11 @@ SELECT current_user::text;
 -- context()
 -- Runs behind doors that their owner may have altered: nothing in it is looked up by search_path.
 SELECT current_user AS "user", session_user AS session, pg_catalog.current_setting('role') AS role,
-       pg_catalog.current_setting('search_path') AS path;
+       pg_catalog.current_setting('search_path') AS path, pg_catalog.statement_timestamp() AS statement;
+
+-- moment()
+SELECT current_user::text AS role,
+       CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END AS wal;
 
 -- interrupts()
 SELECT 1;
@@ -133,9 +137,8 @@ CREATE POLICY own_rows ON {schema}.model_privilege FOR SELECT USING (pg_catalog.
 
 -- acting()
 SELECT current_user::text AS role,
-       EXISTS (SELECT FROM pg_namespace AS n JOIN pg_class AS c ON c.relnamespace = n.oid
-               WHERE n.nspname = ('ml_schema_' || current_user)::name AND c.relname = 'model_catalog'
-                 AND pg_get_userbyid(n.nspowner) = current_user AND pg_get_userbyid(c.relowner) = current_user) AS own;
+       EXISTS (SELECT FROM pg_namespace AS n WHERE n.nspname = ('ml_schema_' || current_user)::name
+                                               AND pg_get_userbyid(n.nspowner) = current_user) AS own;
 
 -- own_model(text)
 SELECT encode(model_digest, 'hex') AS digest FROM {schema}.model_catalog WHERE model_handle = $1;
