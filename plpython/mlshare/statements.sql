@@ -10,7 +10,8 @@ SELECT current_user AS "user", session_user AS session, pg_catalog.current_setti
        pg_catalog.current_setting('search_path') AS path, pg_catalog.statement_timestamp() AS statement;
 
 -- moment()
-SELECT current_user::text AS role,
+-- With the statement, because one whose snapshot is older than the last change must not leave its view to the next.
+SELECT current_user::text AS role, statement_timestamp() AS statement,
        CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END AS wal;
 
 -- interrupts()
