@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 from mlshare import db, errors
 
@@ -60,34 +60,32 @@ def find(handle: str, privilege: Privilege = "PREDICT") -> Model:
     A handle is the caller's own model first, then one shared with the caller; ``handle@owner`` names one exactly.
     Errors: ModelNotFound, AmbiguousModel, ModelPrivilege.
     """
-    _forget_if_anything_changed()
+    global _moment
+    moment = db.one("moment")
+    assert moment is not None
+    if moment != _moment:
+        _found.clear()
+        _moment = moment
     model = _found.get(handle)
     if model is None:
-        model = _found[handle] = _look_up(handle)
+        model = _found[handle] = _look_up(handle, str(moment["role"]), bool(moment["own"]))
     return model.require(privilege)
 
 
 # What was found, for as long as the same role acts and nobody has changed anything in the whole cluster: every
 # change, of rows, grants and roles, writes WAL. This is what makes a call for each row of a query cheap.
 _found: dict[str, Model] = {}
-_moment: dict[str, Any] | None = None
+_moment: db.Row | None = None
 
 
-def _forget_if_anything_changed() -> None:
-    global _moment
-    moment = db.one("moment")
-    if moment != _moment:
-        _found.clear()
-        _moment = moment
-
-
-def _look_up(handle: str) -> Model:
+def _look_up(handle: str, role: str, has_catalog: bool) -> Model:
     if not handle:
         raise errors.InvalidHandle(handle=handle, reason="it is empty")
     name, _, owner = handle.partition("@")
-    role, model = _role_and_own_model(name)
-    if model is not None and owner in ("", role):
-        return model
+    # A schema of that name that somebody else made could hold views that act in the caller's name.
+    own = _own(role, name) if has_catalog and owner in ("", role) else None
+    if own is not None:
+        return own
     found = _shared(role, name, [owner] if owner else None)
     if len(found) > 1:
         raise errors.AmbiguousModel(
@@ -108,23 +106,12 @@ def _not_found_hint(role: str) -> str:
     )
 
 
-def _role_and_own_model(handle: str) -> tuple[str, Model | None]:
-    """The caller's role and its own model of that name."""
-    acting = db.one("acting")
-    assert acting is not None
-    role = str(acting["role"])
-    # A schema of that name that somebody else made could hold views that act in the caller's name.
-    row = _own_row(role, handle) if acting["own"] else None
-    if row is None:
-        return role, None
-    return role, Model(role, handle, row["digest"], PRIVILEGES["ALTER"], own=True)
-
-
-def _own_row(role: str, handle: str) -> db.Row | None:
+def _own(role: str, handle: str) -> Model | None:
     try:
-        return db.one("own_model", handle, schema=db.quote_ident(SCHEMA_PREFIX + role))
+        row = db.one("own_model", handle, schema=db.quote_ident(SCHEMA_PREFIX + role))
     except db.NOT_THERE:  # the schema is there, its tables are not yet
         return None
+    return None if row is None else Model(role, handle, row["digest"], PRIVILEGES["ALTER"], own=True)
 
 
 def _shared(role: str, handle: str, owners: list[str] | None) -> list[Model]:

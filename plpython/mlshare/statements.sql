@@ -10,8 +10,10 @@ SELECT current_user AS "user", session_user AS session, pg_catalog.current_setti
        pg_catalog.current_setting('search_path') AS path, pg_catalog.statement_timestamp() AS statement;
 
 -- moment()
--- With the statement, because one whose snapshot is older than the last change must not leave its view to the next.
-SELECT current_user::text AS role, statement_timestamp() AS statement,
+-- Who acts, whether the catalog of that name is the role's own, and a number that any change in the cluster moves.
+SELECT current_user::text AS role,
+       EXISTS (SELECT FROM pg_namespace AS n WHERE n.nspname = ('ml_schema_' || current_user)::name
+                                               AND pg_get_userbyid(n.nspowner) = current_user) AS own,
        CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END AS wal;
 
 -- interrupts()
@@ -135,11 +137,6 @@ ALTER TABLE {schema}.model_privilege ENABLE ROW LEVEL SECURITY;
 CREATE POLICY own_rows ON {schema}.model_privilege FOR SELECT USING (pg_catalog.pg_has_role(grantee, 'USAGE'));
 
 -- --- models: the owner's own look-up --------------------------------------------------------------
-
--- acting()
-SELECT current_user::text AS role,
-       EXISTS (SELECT FROM pg_namespace AS n WHERE n.nspname = ('ml_schema_' || current_user)::name
-                                               AND pg_get_userbyid(n.nspowner) = current_user) AS own;
 
 -- own_model(text)
 SELECT encode(model_digest, 'hex') AS digest FROM {schema}.model_catalog WHERE model_handle = $1;
