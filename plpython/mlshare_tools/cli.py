@@ -159,3 +159,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ToolError, build.BuildError) as error:
         say(f"error: {error}")
         return 1
+    except PermissionError as error:
+        say(f"error: {error.filename} belongs to somebody else; work in a checkout of your own")
+        return 1
