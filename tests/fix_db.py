@@ -14,6 +14,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from fix_server import Server
+from mlshare_tools import migrate
 
 PASSWORD = "only-for-tests"
 numbers = itertools.count(1)
@@ -74,10 +75,13 @@ def database(server: Server, template: str) -> Iterator[Database]:
 
 @pytest.fixture(scope="session")
 def template(server: Server) -> Iterator[str]:
-    """Name of a database that has the extension and nothing else."""
+    """Name of a database that has mlshare and nothing else."""
     with database(server, "template0") as made:
-        with made.connect() as connection:
-            connection.execute("CREATE EXTENSION mlshare CASCADE")
+        if server.has_extension:
+            with made.connect() as connection:
+                connection.execute("CREATE EXTENSION mlshare CASCADE")
+        else:
+            migrate.migrate(made.dsn)
         yield made.name
 
 

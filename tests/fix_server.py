@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import psycopg
 import pytest
 
-from mlshare_tools import cluster
+from mlshare_tools import cluster, database
 from mlshare_tools.shell import ToolError
 
 HOME = os.environ.get("MLSHARE_TEST_HOME", "private")
@@ -25,6 +25,11 @@ class Server:
 
     dsn: str = field(repr=False)
     home: str
+
+    @property
+    def has_extension(self) -> bool:
+        """Whether CREATE EXTENSION gives this checkout's mlshare: not so where nobody may install files."""
+        return self.home != "private" or database.files_are_installed(cluster.existing().server)
 
     def connect(self, **options: object) -> psycopg.Connection:
         """A superuser's connection, in autocommit mode."""

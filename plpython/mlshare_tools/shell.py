@@ -37,14 +37,10 @@ def clean_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in led_astray}
 
 
-def run(
-    command: Sequence[str | Path], *, env: Mapping[str, str] | None = None, stdin: str | None = None
-) -> str:
+def run(command: Sequence[str | Path], *, env: Mapping[str, str] | None = None, stdin: str | None = None) -> str:
     """Run a program from / and return its stdout; its whole output becomes the error if it fails."""
     words = [str(word) for word in command]
-    done = subprocess.run(
-        words, env=env or clean_environment(), input=stdin, capture_output=True, text=True, cwd="/"
-    )
+    done = subprocess.run(words, env=env or clean_environment(), input=stdin, capture_output=True, text=True, cwd="/")
     if done.returncode:
         output = (done.stdout + done.stderr).strip()
         raise ToolError(f"{' '.join(words)[:300]} failed ({done.returncode})\n{output[-4000:]}")

@@ -18,7 +18,7 @@ from mlshare_tools.cluster import Cluster
 from mlshare_tools.shell import ToolError, clean_environment
 
 # What runs against a container too; the others need no server, or the private one.
-INTEGRATION = ("tests/backend", "tests/security", "tests/upgrade")
+INTEGRATION = ("tests/docker", "tests/backend", "tests/security", "tests/upgrade")
 BASES = ("debian:bookworm-slim", "debian:trixie-slim")
 COUNTS = ("passed", "failed", "skipped")
 
@@ -92,9 +92,7 @@ def read_counts(junit: Path) -> dict[str, int]:
 def lint(report: Report) -> None:
     """ruff, mypy and the import contracts."""
     report.part("ruff", lambda: report.tool("ruff", "check", "plpython", "tests"))
-    report.part(
-        "ruff format", lambda: report.tool("ruff", "format", "--check", "--diff", "plpython", "tests")
-    )
+    report.part("ruff format", lambda: report.tool("ruff", "format", "--check", "--diff", "plpython", "tests"))
     report.part("mypy", lambda: report.tool("mypy"))
     report.part("import-linter", lambda: report.tool("lint-imports"))
 

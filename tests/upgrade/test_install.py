@@ -11,8 +11,16 @@ import pytest
 
 from fix_contents import contents, members
 from fix_db import Database
+from fix_server import Server
 from mlshare_tools import build, cluster, database, migrate
 from mlshare_tools.shell import ToolError, as_root, run
+
+
+@pytest.fixture(autouse=True)
+def extension(server: Server) -> None:
+    """These tests are about the extension."""
+    if not server.has_extension:
+        pytest.skip("NOT RUN: this checkout's extension files are not in the server, and may not be put there")
 
 
 def test_members_of_the_extension(admin: psycopg.Connection, golden: Callable[[str, str], None]) -> None:
@@ -112,7 +120,7 @@ def test_an_ordinary_role_cannot_install(empty_db: Database, roles: Callable[...
 
 
 @pytest.fixture
-def old_version(server: object) -> Iterator[str]:
+def old_version(extension: None) -> Iterator[str]:
     """A version 0.0.0 that had the first migration and nothing else, with its way to the current one."""
     root, version = build.source_root(), build.read_version()
     migrations = build.read_sources(root / "migrations", build.MIGRATION)
@@ -123,8 +131,6 @@ def old_version(server: object) -> Iterator[str]:
         directory / "mlshare--0.0.0.sql": head + build.wrap(migrations[0], "0.0.0") + foot,
         directory / f"mlshare--0.0.0--{version}.sql": build.script(root, version),
     }
-    if as_root() is None:
-        pytest.skip("NOT RUN: no right to write the server's extension directory")
     for path, text in files.items():
         run([*(as_root() or ()), "tee", path], stdin=text)
     yield "0.0.0"
