@@ -72,8 +72,8 @@ def find(handle: str, privilege: Privilege = "PREDICT") -> Model:
     return model.require(privilege)
 
 
-# What was found, for as long as the same role acts and nobody has changed anything in the whole cluster: every
-# change, of rows, grants and roles, writes WAL. This is what makes a call for each row of a query cheap.
+# What was found, for as long as the same role acts on the same snapshot and nobody has changed anything in the whole
+# cluster: every change, of rows, grants and roles, writes WAL. This is what makes a call for each row of a query cheap.
 _found: dict[str, Model] = {}
 _moment: db.Row | None = None
 
