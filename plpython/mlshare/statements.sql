@@ -7,7 +7,8 @@ SELECT current_user::text;
 -- context()
 -- Runs behind doors that their owner may have altered: nothing in it is looked up by search_path.
 SELECT current_user AS "user", session_user AS session, pg_catalog.current_setting('role') AS role,
-       pg_catalog.current_setting('search_path') AS path, pg_catalog.statement_timestamp() AS statement;
+       pg_catalog.current_setting('search_path') AS path, pg_catalog.statement_timestamp() AS statement,
+       pg_catalog.current_setting('exit_on_error') AS ends_on_error;
 
 -- moment()
 -- Who acts, whether the catalog of that name is the role's own, and a number that any change in the cluster moves.
