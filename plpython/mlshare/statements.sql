@@ -11,10 +11,12 @@ SELECT current_user AS "user", session_user AS session, pg_catalog.current_setti
        pg_catalog.current_setting('exit_on_error') AS ends_on_error;
 
 -- moment()
--- Who acts, whether the catalog of that name is the role's own, and a number that any change in the cluster moves.
+-- Who acts, whether the catalog of that name is the role's own, what the statement sees, and a number that any change
+-- in the cluster moves. Both: a snapshot older than the last change must not leave its view to the next one.
 SELECT current_user::text AS role,
        EXISTS (SELECT FROM pg_namespace AS n WHERE n.nspname = ('ml_schema_' || current_user)::name
                                                AND pg_get_userbyid(n.nspowner) = current_user) AS own,
+       pg_current_snapshot()::text AS snapshot,
        CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END AS wal;
 
 -- interrupts()
@@ -213,7 +215,7 @@ FROM (VALUES ('synchronize_seqscans', 'off'), ('max_parallel_workers_per_gather'
              ('enable_hashjoin', 'on'), ('enable_mergejoin', 'off'), ('enable_nestloop', 'off')) AS s (name, value);
 
 -- target_type(text)
-SELECT format_type(t.oid, NULL) AS type, t.typcategory = 'N' AND t.typname LIKE 'int_' AS whole FROM pg_type AS t
+SELECT format_type(t.oid, -1) AS type, t.typcategory = 'N' AND t.typname LIKE 'int_' AS whole FROM pg_type AS t
 -- Whoever owns an enumeration can make a cast to it with a function, which would run with the caller's rights.
 WHERE t.oid = to_regtype($1) AND (t.typnamespace = 'pg_catalog'::regnamespace AND t.typtype = 'b'
     OR t.typtype = 'e' AND t.typowner IN (SELECT r.oid FROM pg_roles AS r WHERE r.rolname = current_user OR r.rolsuper));
@@ -354,6 +356,9 @@ SELECT now()::text;
 -- server_version()
 SELECT current_setting('server_version');
 
+-- is_table(regclass)
+SELECT relkind = 'r' FROM pg_class WHERE oid = $1;
+
 -- same_table(text, regclass)
 SELECT coalesce(to_regclass($1) = $2, false) AS same;
 
@@ -397,3 +402,28 @@ SELECT chunk_id::bigint, model_object, model_metadata::text FROM {table} ORDER B
 
 -- folded(text)
 SELECT parse_ident($1) AS names;
+
+-- --- compiled functions ---------------------------------------------------------------------------
+
+-- is_utf8()
+SELECT getdatabaseencoding() = 'UTF8';
+
+-- function_exists(text)
+SELECT EXISTS (SELECT FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
+               WHERE ARRAY[n.nspname::text, p.proname::text] = parse_ident($1)) AS there;
+
+-- today()
+SELECT current_date::text;
+
+-- create_compiled_sql()
+CREATE {or_replace} FUNCTION {function} ({arguments}) RETURNS pg_catalog.{returns}
+LANGUAGE sql IMMUTABLE PARALLEL SAFE COST {cost}
+RETURN {body};
+
+-- create_compiled_plpgsql()
+CREATE {or_replace} FUNCTION {function} ({arguments}) RETURNS pg_catalog.{returns}
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST {cost}
+AS {body};
+
+-- comment_on_compiled()
+COMMENT ON FUNCTION {function} ({types}) IS {text};
