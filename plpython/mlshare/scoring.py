@@ -36,13 +36,20 @@ class Job:
         self._source, self._scorer, self._threshold = source, scorer, threshold
         self._codebook = Codebook()
         self._columns: tuple[bytes | None, str | None] | None = None
+        self.failure: errors.MlshareError | None = None
 
     def columns(self) -> tuple[bytes | None, str | None]:
         """Codes of all rows (big-endian int4), or numbers of all rows as an array literal."""
         if self._columns is None:
-            regression = self._scorer.task == "regression"
-            self._columns = (None, self._numbers()) if regression else (self._codes(), None)
+            try:
+                self._columns = self._scored()
+            except errors.MlshareError as error:  # on its way through SQL it would become another
+                self.failure = error
+                raise
         return self._columns
+
+    def _scored(self) -> tuple[bytes | None, str | None]:
+        return (None, self._numbers()) if self._scorer.task == "regression" else (self._codes(), None)
 
     def entries(self) -> list[tuple[int, str, str]]:
         self.columns()
@@ -152,7 +159,7 @@ def _add_key(output: str, key: list[str]) -> None:
 
 
 def _add_to(source: frame.Source, scorer: Scorer, parts: dict[str, str], options: dict[str, Any]) -> None:
-    if source.blocks is None or db.query("primary_key", source.text):
+    if source.blocks is None or not db.value("is_table", source.text) or db.query("primary_key", source.text):
         raise errors.InvalidArgument(
             argument="output_table_name",
             reason="the columns can only be added to a plain table without primary key",
@@ -164,12 +171,15 @@ def _add_to(source: frame.Source, scorer: Scorer, parts: dict[str, str], options
 
 def _run(verb: str, source: frame.Source, scorer: Scorer, parts: dict[str, str], options: dict[str, Any]) -> None:
     global _job
-    _job = Job(source, scorer, options.get("threshold"))
+    job = _job = Job(source, scorer, options.get("threshold"))
     try:
-        db.query("scan_in_heap_order")
+        before = db.query("scan_in_heap_order")
         db.run(f"{verb}_{parts['what']}", source=source.text, **parts)
+        db.query("restore_settings", [r["name"] for r in before], [r["before"] for r in before])
     finally:
         _job = None
+        if job.failure is not None:
+            raise job.failure
 
 
 # --- ml_score ------------------------------------------------------------------------------------

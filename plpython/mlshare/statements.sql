@@ -209,10 +209,13 @@ WHERE pg_has_role($1, p.grantee, 'USAGE') OR pg_has_role($1, current_user, 'USAG
 -- --- scoring a table ----------------------------------------------------------------------------
 
 -- scan_in_heap_order()
-SELECT set_config(name, value, true)
+SELECT name, current_setting(name) AS before, set_config(name, value, true)
 FROM (VALUES ('synchronize_seqscans', 'off'), ('max_parallel_workers_per_gather', '0'), ('enable_indexscan', 'off'),
              ('enable_indexonlyscan', 'off'), ('enable_bitmapscan', 'off'), ('enable_seqscan', 'on'),
              ('enable_hashjoin', 'on'), ('enable_mergejoin', 'off'), ('enable_nestloop', 'off')) AS s (name, value);
+
+-- restore_settings(text[], text[])
+SELECT set_config(s.name, s.value, true) FROM unnest($1, $2) AS s (name, value);
 
 -- target_type(text)
 SELECT format_type(t.oid, -1) AS type, t.typcategory = 'N' AND t.typname LIKE 'int_' AS whole FROM pg_type AS t

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from mlshare import cache, catalog, db, errors, store
@@ -35,17 +36,23 @@ def _with_options(loaded: cache.Entry, prediction: Prediction, options: str) -> 
     return results.with_threshold(loaded.scorer, prediction, opt.parse(options, opt.PREDICT).get("threshold"))
 
 
+@routine
 def ml_predict(model_handle: str | None, query: str | None, options: str | None) -> Iterator[tuple[str, str, str]]:
-    from mlshare import frame, results, scoring
-
     chosen = opt.parse(options, opt.PREDICT)
     loaded = cache.entry(catalog.find(_given(model_handle)))
-    scorer, renderer = loaded.scorer, loaded.results
     if query is None:
         raise errors.InvalidArgument(argument="query", reason="a query must be given")
-    source = frame.query(query)
-    for documents, table in frame.read_documents(source, *scoring.needs(scorer)):
-        prediction = results.with_threshold(scorer, scorer.predict(table), chosen.get("threshold"))
+    answers = _answers(loaded, query, chosen.get("threshold"))
+    # PL/Python gives an error of an iterator a text of its own; most errors come with the first row.
+    return chain(list(islice(answers, 1)), answers)
+
+
+def _answers(loaded: cache.Entry, query: str, threshold: float | None) -> Iterator[tuple[str, str, str]]:
+    from mlshare import frame, results, scoring
+
+    scorer, renderer = loaded.scorer, loaded.results
+    for documents, table in frame.read_documents(frame.query(query), *scoring.needs(scorer)):
+        prediction = results.with_threshold(scorer, scorer.predict(table), threshold)
         for i, document in enumerate(documents):
             label, result = renderer.of_row(prediction, i)
             yield document, results.label_text(label), json.dumps(result)
