@@ -41,6 +41,13 @@ def test_every_public_routine_is_in_the_reference(generate: ModuleType) -> None:
     assert documented >= set(re.findall(r'^    "(ml_\w+)",$', source, re.M)) > {"ml_train"}
 
 
+def test_every_set_of_options_is_in_the_reference(generate: ModuleType) -> None:
+    listed = [id(known) for known in generate.OPTIONS.values()]
+    sets = {name: value for name, value in vars(generate.options).items() if name.isupper() and isinstance(value, dict)}
+    missing = [name for name, value in sets.items() if not name.startswith("_") and id(value) not in listed]
+    assert not missing, "name the routine in OPTIONS of docs/generate.py"
+
+
 def test_every_error_is_listed_with_its_state(generate: ModuleType) -> None:
     page = (CHECKOUT / "docs" / "errors.md").read_text()
     for name, each in generate.error_classes().items():
