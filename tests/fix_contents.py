@@ -51,4 +51,5 @@ def contents(connection: psycopg.Connection) -> str:
 
 def members(connection: psycopg.Connection) -> str:
     """The objects that belong to the extension, one a line."""
-    return "".join(f"{row[0]}\n" for row in connection.execute(MEMBERS))
+    # Which names are keywords, and so quoted, differs between versions too.
+    return "".join(sorted(f"{row[0]}\n".replace('"', "") for row in connection.execute(MEMBERS)))

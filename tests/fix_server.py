@@ -29,7 +29,7 @@ class Server:
     @property
     def has_extension(self) -> bool:
         """Whether CREATE EXTENSION gives this checkout's mlshare: not so where nobody may install files."""
-        return self.home != "private" or database.files_are_installed(cluster.existing().server)
+        return self.home != "private" or database.install_files(cluster.existing().server)
 
     def connect(self, **options: object) -> psycopg.Connection:
         """A superuser's connection, in autocommit mode."""

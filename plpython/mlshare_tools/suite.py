@@ -140,7 +140,7 @@ def run(cluster: Cluster, arguments: Sequence[str]) -> int:
     report = Report(cluster)
     lint(report)
     where = f"the private cluster (PostgreSQL {cluster.server.major})"
-    report.part(f"tests on {where}", partial(report.pytest, *arguments, "tests"))
+    report.part(f"tests on {where}", partial(report.pytest, *arguments, "--ignore=tests/docker", "tests"))
     docker_suites(report, arguments)
     return report.finish()
 
