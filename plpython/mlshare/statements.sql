@@ -59,13 +59,15 @@ WHERE n.nspname = sys._catalog_schema($1) AND pg_get_userbyid(n.nspowner) = $1 A
 
 -- plain_catalog(name)
 -- Tables that read as data: no view, rule, policy for the owner, child table, generated column, foreign type,
--- trigger; nor an expression of an index or of statistics, which the planner evaluates.
+-- trigger; nor an expression of an index, of statistics or of a constraint, which the planner may evaluate.
 SELECT count(*) = 3 AS plain FROM pg_namespace AS n JOIN pg_class AS c ON c.relnamespace = n.oid
 WHERE n.nspname = $1 AND pg_get_userbyid(n.nspowner) = current_user AND pg_get_userbyid(c.relowner) = current_user
   AND c.relname IN ('model_catalog', 'model_object_catalog', 'model_privilege')
   AND c.relkind = 'r' AND NOT c.relhasrules AND NOT c.relforcerowsecurity AND NOT c.relhassubclass
   AND NOT EXISTS (SELECT FROM pg_index AS i WHERE i.indrelid = c.oid AND num_nonnulls(i.indexprs, i.indpred) > 0)
   AND NOT EXISTS (SELECT FROM pg_statistic_ext AS s WHERE s.stxrelid = c.oid)
+  AND NOT EXISTS (SELECT FROM pg_constraint AS k JOIN pg_depend AS d ON d.classid = 'pg_constraint'::regclass
+                  WHERE k.conrelid = c.oid AND k.contype = 'c' AND d.objid = k.oid AND d.refclassid <> 'pg_class'::regclass)
   AND NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal)
   AND NOT EXISTS (SELECT FROM pg_attribute AS a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
                   AND (a.attgenerated <> '' OR a.atttypid >= 16384));
