@@ -12,3 +12,12 @@ CREATE TABLE sys._setting (
     name  text   PRIMARY KEY,
     value bigint NOT NULL CHECK (value >= 0)
 );
+
+-- Such changes belong to the database: a dump takes them along.
+DO $dump$
+BEGIN
+    IF EXISTS (SELECT FROM pg_extension WHERE extname = 'mlshare') THEN
+        PERFORM pg_extension_config_dump('sys._setting', '');
+    END IF;
+END
+$dump$;

@@ -112,9 +112,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             pipe.close()
 
 
-def _converse(
-    process: subprocess.Popen[bytes], terms: _Terms, tick: Tick, progress: Progress
-) -> dict[str, Any]:
+def _converse(process: subprocess.Popen[bytes], terms: _Terms, tick: Tick, progress: Progress) -> dict[str, Any]:
     ears = _Ears(process)
     deadline = time.monotonic() + terms.seconds
     while True:

@@ -76,7 +76,7 @@ def _values(column: Column) -> Target:
 def _classes(column: Column) -> Target:
     if column.kind in ("date", "timestamp"):
         raise InvalidTarget(column=column.name, reason=f"a {column.kind} cannot be a class")
-    data = column.codes if column.values is None else column.values
+    data: NDArray[Any] = np.asarray(column.codes if column.values is None else column.values)
     present, y, counts = np.unique(data, return_inverse=True, return_counts=True)
     if len(present) > MAX_CLASSES:
         raise InvalidTarget(

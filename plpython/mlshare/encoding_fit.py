@@ -64,7 +64,7 @@ def _category(column: Column, layout: str, target: NDArray[np.float64] | None, b
     impute = column.dictionary[kept[0]] if kept else ""
     if layout == "ordinal":
         kept = _ordered(column, kept, counts, target)
-    flag = bool((column.codes < 0).any())  # type: ignore[operator]
+    flag = bool(np.any(np.asarray(column.codes) < 0))
     names = tuple(column.dictionary[i] for i in kept)
     return Category(column.name, names, impute, layout == "onehot", flag)
 

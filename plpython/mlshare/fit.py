@@ -108,13 +108,9 @@ def _candidates(task: str, rows: int, options: Mapping[str, Any]) -> tuple[Estim
     return registry.candidates(task, rows, options.get("model_list"), options.get("exclude_model_list"))
 
 
-def _search(
-    prepared: Prepared, options: Mapping[str, Any], deadline: float | None, progress: Progress
-) -> Outcome:
+def _search(prepared: Prepared, options: Mapping[str, Any], deadline: float | None, progress: Progress) -> Outcome:
     candidates = _candidates(prepared.data.problem.task, len(prepared.target.y), options)
-    return Search(
-        prepared.data, candidates, deadline, lambda text, f: progress(text, round(0.02 + 0.78 * f, 4))
-    ).run()
+    return Search(prepared.data, candidates, deadline, lambda text, f: progress(text, round(0.02 + 0.78 * f, 4))).run()
 
 
 def _importance(prepared: Prepared, best: Trial) -> dict[str, float]:

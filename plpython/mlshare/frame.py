@@ -252,9 +252,7 @@ def _concatenate(wanted: Sequence[tuple[str, Kind]], batches: list[Table]) -> Ta
     for i, (name, kind) in enumerate(wanted):
         pieces = [b.columns[i] for b in batches]
         if kind in ("category", "text"):
-            codes = np.concatenate(
-                [p.codes for p in pieces if p.codes is not None] or [np.empty(0, np.int32)]
-            )
+            codes = np.concatenate([p.codes for p in pieces if p.codes is not None] or [np.empty(0, np.int32)])
             dictionary = pieces[0].dictionary if pieces else ()
             made.append(Column(name, kind, codes=codes, dictionary=dictionary))
         else:

@@ -49,9 +49,7 @@ def check(metric: str, task: str, n_classes: int | None = None) -> None:
         )
 
 
-def score(
-    metric: str, task: str, truth: Floats | Ints, prediction: Floats, threshold: float | None = None
-) -> float:
+def score(metric: str, task: str, truth: Floats | Ints, prediction: Floats, threshold: float | None = None) -> float:
     """The metric, greater is better.
 
     Classification: ``truth`` [n] positions of the classes (-1: a label that the model does not know) and

@@ -190,8 +190,7 @@ class Search:
     def _report(self, trial: Trial) -> Trial:
         self.done += 1
         self.progress(
-            f"trial {self.done} of {self.planned}: "
-            f"{trial.estimator.name} {self.data.metric} {trial.score:.4g}",
+            f"trial {self.done} of {self.planned}: {trial.estimator.name} {self.data.metric} {trial.score:.4g}",
             self.done / self.planned,
         )
         return trial

@@ -71,9 +71,7 @@ def load_key(path: str) -> bytes:
     return key
 
 
-def sign(
-    key: bytes, identity: Identity, chunk_id: int, n_chunks: int, object_sha256: bytes, chunk: bytes
-) -> bytes:
+def sign(key: bytes, identity: Identity, chunk_id: int, n_chunks: int, object_sha256: bytes, chunk: bytes) -> bytes:
     """The signature of one chunk: 8 bytes that name the key, then 32 bytes HMAC-SHA256.
 
     It covers the place of the chunk and the digest of the whole object (all chunks in order), so

@@ -36,9 +36,7 @@ def matrix(texts: Sequence[str], position: Mapping[str, int], idf: Sequence[floa
     return out
 
 
-def vocabulary(
-    texts: Iterable[str], counts: Sequence[int], size: int
-) -> tuple[tuple[str, ...], tuple[float, ...]]:
+def vocabulary(texts: Iterable[str], counts: Sequence[int], size: int) -> tuple[tuple[str, ...], tuple[float, ...]]:
     """The ``size`` words found in most rows, and their smoothed inverse document frequencies.
 
     ``counts`` tells how many rows hold each text. Words of a single row, or of every row, say nothing.

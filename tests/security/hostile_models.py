@@ -361,9 +361,7 @@ _register(
         "operator_unknown": lambda: _operator("ReadFile", ["x"]),
         "operator_of_a_custom_domain": lambda: _operator("Shell", ["x"], domain="com.evil"),
         "operator_of_microsoft": lambda: _operator("Tokenizer", ["x"], domain="com.microsoft"),
-        "operator_python": lambda: _operator(
-            "PyOp", ["x"], domain="ai.onnx.contrib", module="os", name="system"
-        ),
+        "operator_python": lambda: _operator("PyOp", ["x"], domain="ai.onnx.contrib", module="os", name="system"),
         "operator_of_training": lambda: _operator("Gradient", ["x"], domain="ai.onnx.preview.training"),
         "operator_if": lambda: _operator("If", ["x"], then_branch=subgraph(), else_branch=subgraph()),
         "operator_loop": lambda: _operator("Loop", ["x", ""], body=subgraph()),
@@ -504,9 +502,7 @@ _register(
         "output_twice": lambda: _changed(lambda m: m.graph.output.append(_Y)),
         "output_not_made": lambda: _changed(lambda m: setattr(m.graph.output[0], "name", "nothing")),
         "initializer_twice": lambda: _changed(lambda m: m.graph.initializer.append(m.graph.initializer[0])),
-        "initializer_named_like_the_input": lambda: _changed(
-            lambda m: setattr(m.graph.initializer[0], "name", "x")
-        ),
+        "initializer_named_like_the_input": lambda: _changed(lambda m: setattr(m.graph.initializer[0], "name", "x")),
         "node_twice": lambda: _changed(lambda m: m.graph.node.append(m.graph.node[0])),
         "node_feeds_itself": lambda: _changed(lambda m: m.graph.node[0].input.append("y")),
         "training_information": lambda: _changed(lambda m: m.training_info.add()),

@@ -38,9 +38,7 @@ def call(task: str, request: dict[str, Any], payload: Any = None, **terms: Any) 
     said: list[str] = []
     defaults = {"memory_mb": 2000, "seconds": 100, "tick": lambda: None}
     try:
-        return child.run(
-            task, request, payload, progress=lambda text, _: said.append(text), **{**defaults, **terms}
-        )
+        return child.run(task, request, payload, progress=lambda text, _: said.append(text), **{**defaults, **terms})
     except errors.ChildError as error:
         raise AssertionError(f"at {said[-1:]}: {error} {error.detail}") from error
 

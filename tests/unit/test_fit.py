@@ -56,17 +56,13 @@ def test_every_kind_of_column_and_target(
     golden = result["golden"]
     encoder = Encoder.from_json(_manifest(blob)["encoder"])
     rows = np.concatenate([encoder.encode_row(r) for r in golden["rows"]])
-    assert fit.run(blob, rows) == pytest.approx(
-        np.array(golden.get("probabilities") or golden["values"]), abs=1e-6
-    )
+    assert fit.run(blob, rows) == pytest.approx(np.array(golden.get("probabilities") or golden["values"]), abs=1e-6)
 
 
 def test_same_seed_same_bytes() -> None:
     table = only(mixed(4000), *FEATURES, "two")
     models = ["LGBMClassifier", "XGBClassifier", "LogisticRegression"]
-    one, two = (
-        _train(table, "two", "classification", random_state=7, model_list=models)[1] for _ in range(2)
-    )
+    one, two = (_train(table, "two", "classification", random_state=7, model_list=models)[1] for _ in range(2))
     assert one == two
     assert one != _train(table, "two", "classification", random_state=8, model_list=models)[1]
 

@@ -50,9 +50,7 @@ def prepare_foreign(onnx_bytes: bytes, metadata: Mapping[str, Any]) -> tuple[byt
     return _ready(onnx_bytes, metadata, Limits())
 
 
-def _ready(
-    onnx_bytes: bytes, metadata: Mapping[str, Any] | None, limits: Limits
-) -> tuple[bytes, dict[str, Any]]:
+def _ready(onnx_bytes: bytes, metadata: Mapping[str, Any] | None, limits: Limits) -> tuple[bytes, dict[str, Any]]:
     """The bytes to store and their manifest: the one the model carries, or a new one put into it."""
     model = structure.load(onnx_bytes, limits)
     text = _manifest_text(model)

@@ -78,9 +78,7 @@ def _check_data_types(info: Mapping[str, Any]) -> None:
         raise _bad(f"data_types_map leads to types other than {', '.join(sorted(_DATA_TYPES))}")
 
 
-def _inputs(
-    graph_inputs: Sequence[ValueInfoProto], names: Any, columns: Any
-) -> tuple[str, list[dict[str, str]]]:
+def _inputs(graph_inputs: Sequence[ValueInfoProto], names: Any, columns: Any) -> tuple[str, list[dict[str, str]]]:
     if columns is None:
         columns = _default_columns(graph_inputs, names)
     if not isinstance(columns, list) or not all(isinstance(c, dict) for c in columns):

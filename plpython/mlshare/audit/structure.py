@@ -155,9 +155,7 @@ def _check_names(nodes: Iterable[NodeProto], model: ModelProto, limits: Limits) 
         raise errors.UnsafeModel(reason="a name is too long or has a zero byte")
 
 
-def _defined_names(
-    inputs: list[str], initializers: list[str], nodes: Iterable[NodeProto]
-) -> Iterator[str | NodeProto]:
+def _defined_names(inputs: list[str], initializers: list[str], nodes: Iterable[NodeProto]) -> Iterator[str | NodeProto]:
     """Names in the order of their definition; a node itself stands before its outputs."""
     yield from inputs
     yield from initializers

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 OPSET = 17
@@ -26,16 +26,14 @@ class Graph:
     def constant(self, values: ArrayLike, dtype: type = np.float64) -> str:
         """A tensor kept in the model."""
         name = f"c{len(self.constants)}"
-        array = np.ascontiguousarray(np.asarray(values, dtype=dtype))
+        array: NDArray[Any] = np.ascontiguousarray(np.asarray(values, dtype=dtype))
         self.constants.append(numpy_helper.from_array(array, name))
         return name
 
     def node(self, operator: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
         """One operator with one output."""
         name = f"n{len(self.nodes)}"
-        self.nodes.append(
-            helper.make_node(operator, list(inputs), [name], name=name, domain=domain, **attributes)
-        )
+        self.nodes.append(helper.make_node(operator, list(inputs), [name], name=name, domain=domain, **attributes))
         return name
 
     def affine(self, source: str, weights: ArrayLike, bias: ArrayLike) -> str:

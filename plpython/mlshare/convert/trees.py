@@ -171,9 +171,7 @@ def boosted_model(trees: Sequence[Tree], n_features: int, n_classes: int, base: 
     return graph.finish(graph.probabilities(scores, n_scores), "classification", n_classes)
 
 
-def regression_model(
-    trees: Sequence[Tree], n_features: int, base: float, center: float, scale: float
-) -> ModelProto:
+def regression_model(trees: Sequence[Tree], n_features: int, base: float, center: float, scale: float) -> ModelProto:
     """center + scale * (base + the sum of all trees); the operator itself answers in float32."""
     graph = Graph(n_features)
     total = add_ensemble(graph, trees, 1, [base])

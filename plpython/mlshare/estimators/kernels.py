@@ -55,9 +55,7 @@ def svr(problem: Problem, params: Params, x: Floats, y: Floats, held: Held | Non
     """Support vector regression of the standardised target."""
     scaling, target = Scaling.of(x), Scaling.of(y)
     z, gamma = scaling.apply(x), _gamma(params, x)
-    model = svm.SVR(
-        C=params["C"], epsilon=params["epsilon"], gamma=gamma, cache_size=_CACHE_MB, max_iter=_ITERATIONS
-    )
+    model = svm.SVR(C=params["C"], epsilon=params["epsilon"], gamma=gamma, cache_size=_CACHE_MB, max_iter=_ITERATIONS)
     with unconverged_is_fine():
         model.fit(z, target.apply(y))
     weights = np.zeros((len(z), 1))
@@ -65,9 +63,7 @@ def svr(problem: Problem, params: Params, x: Floats, y: Floats, held: Held | Non
     return _machine(problem, scaling, gamma, z, weights, model.intercept_ * target.scale + target.center)
 
 
-def _machine(
-    problem: Problem, scaling: Scaling, gamma: float, z: Floats, weights: Floats, bias: Floats
-) -> Fitted:
+def _machine(problem: Problem, scaling: Scaling, gamma: float, z: Floats, weights: Floats, bias: Floats) -> Fitted:
     used = np.flatnonzero(np.abs(weights).sum(axis=1) > 0)
     support, own = z[used], weights[used]
 

@@ -100,9 +100,7 @@ def _scores(model: Any) -> Scorer:
     return lambda z: np.asarray(z @ model.coef_.T + model.intercept_)
 
 
-def calibrate(
-    problem: Problem, fit: Callable[[Floats, Floats], Scorer], z: Floats, y: Floats
-) -> tuple[Floats, Floats]:
+def calibrate(problem: Problem, fit: Callable[[Floats, Floats], Scorer], z: Floats, y: Floats) -> tuple[Floats, Floats]:
     """A logistic layer (slope [k, k], shift [k]) over the scores that ``fit`` gives rows it did not see."""
     scores = None
     for train, test in folds(y, 3, problem.seed, stratified=True):
@@ -126,7 +124,5 @@ def gaussian_nb(problem: Problem, params: Params, x: Floats, y: Floats, held: He
     )
     return Fitted(
         lambda rows: np.asarray(model.predict_proba(scaling.apply(rows))),
-        lambda: graph.gaussian_model(
-            scaling.center, scaling.scale, -0.5 * precision, model.theta_.T * precision, bias
-        ),
+        lambda: graph.gaussian_model(scaling.center, scaling.scale, -0.5 * precision, model.theta_.T * precision, bias),
     )

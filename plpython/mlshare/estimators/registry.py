@@ -108,9 +108,7 @@ def names(task: str) -> tuple[str, ...]:
     return tuple(e.name for e in REGISTRY if e.task == task)
 
 
-def candidates(
-    task: str, rows: int, wanted: list[str] | None, unwanted: list[str] | None
-) -> tuple[Estimator, ...]:
+def candidates(task: str, rows: int, wanted: list[str] | None, unwanted: list[str] | None) -> tuple[Estimator, ...]:
     """The algorithms to try: those named, or those that suit the number of rows; none unwanted."""
     known = names(task)
     for option, given in (("model_list", wanted), ("exclude_model_list", unwanted)):

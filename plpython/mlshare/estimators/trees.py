@@ -104,9 +104,7 @@ def _boosted(
     if problem.task == "regression":
         return Fitted(
             lambda rows: predict(rows) * target.scale + target.center,
-            lambda: convert.regression_model(
-                members(), width, 0.0, float(target.center), float(target.scale)
-            ),
+            lambda: convert.regression_model(members(), width, 0.0, float(target.center), float(target.scale)),
             rounds,
             tolerance,
         )
