@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
-from pathlib import Path
 from typing import Any, TypeVar
 
 import plpy  # type: ignore[import-not-found]
@@ -30,7 +30,8 @@ _HEADER = re.compile(r"^-- (\w+)\(([^)]*)\)\s*$", re.MULTILINE)
 @cache
 def _statements() -> dict[str, tuple[str, list[str]]]:
     """Named statements of statements.sql: text and parameter types."""
-    text = Path(__file__).with_name("statements.sql").read_text(encoding="utf-8")
+    with open(os.path.join(os.path.dirname(__file__), "statements.sql"), encoding="utf-8") as file:
+        text = file.read()
     _, *parts = _HEADER.split(text)
     return {
         name: (body.strip().rstrip(";"), [t.strip() for t in types.split(",") if t.strip()])

@@ -6,7 +6,7 @@ import hashlib
 import os
 from typing import TYPE_CHECKING, Any
 
-from mlshare import catalog, codec, db, errors, signing, store
+from mlshare import catalog, db, errors, signing, store
 from mlshare.store import Chunk
 
 if TYPE_CHECKING:
@@ -46,11 +46,16 @@ def open_model(model: catalog.Model) -> Scorer:
     """
     from mlshare.scorer import Scorer
 
+    return Scorer(sound_bytes(model))
+
+
+def sound_bytes(model: catalog.Model) -> bytes:
+    """The model file, verified or audited; it must not reach a caller who lacks SELECT. Errors: as open_model."""
     chunks = _chunks(model)
     raw, trusted = _unpack(model, chunks)
     if not trusted:
         audit(raw, _described(model))
-    return Scorer(raw)
+    return raw
 
 
 def adopt(model: catalog.Model) -> None:
@@ -84,6 +89,8 @@ def _unpack(model: catalog.Model, chunks: list[Chunk]) -> tuple[bytes, bool]:
 
     Errors: TamperedModel (a changed byte, a chunk from elsewhere), CorruptModel, ModelTooLarge.
     """
+    from mlshare import codec
+
     stored = b"".join(c.data for c in chunks)
     if [c.chunk_id for c in chunks] != list(range(1, len(chunks) + 1)):
         raise errors.CorruptModel(reason="its chunks are not numbered from 1 without a gap")
@@ -131,6 +138,8 @@ def training_limits() -> dict[str, Any]:
 
 def chunked(raw: bytes, owner: str, handle: str) -> tuple[list[Chunk], bytes]:
     """A model as signed chunks, and the digest that goes into its catalog row."""
+    from mlshare import codec
+
     stored = codec.pack(raw)
     pieces = codec.split(stored)
     digest = hashlib.sha256(stored).digest()

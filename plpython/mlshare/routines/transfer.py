@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from mlshare import catalog, codec, db, errors, loading, store
+from mlshare import catalog, db, errors, loading, store
 from mlshare.routines.boundary import routine
 from mlshare.routines.models import _given
 
@@ -153,6 +153,8 @@ def _raw(stored: bytes, metadata: Mapping[str, Any]) -> bytes:
         raise errors.CorruptModel(reason="it is empty")
     limit = loading.limit("import_size") << 20
     if stored.startswith(_ZSTD_MAGIC):
+        from mlshare import codec
+
         return codec.unpack(stored, limit)
     if len(stored) > limit:
         raise errors.ModelTooLarge(reason=f"it has {len(stored)} bytes", hint="See import_size in sys.ml_settings.")
