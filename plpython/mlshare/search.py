@@ -26,6 +26,8 @@ SEARCH_ROWS = 24_000  # rows of the search
 _FOLD_ROWS = 3_000  # up to here five folds, above one part of held rows
 _TRIALS = (20, 10)  # of the best algorithm and of the one after it
 _FOLDED_TRIALS = (10, 5)  # the same where each trial is five fits
+_ORDINARY = 24_000 * 16  # cells of the search for which these numbers are meant
+_FEWEST = (4, 2)
 _AT_ONCE = 2  # fixed, so that the proposals do not depend on the number of threads
 _FINALISTS = 4
 _HELD = 0.25
@@ -44,6 +46,12 @@ class Data:
     def stratified(self) -> bool:
         """Whether samples keep the shares of the classes."""
         return self.problem.task == "classification"
+
+    @property
+    def cells(self) -> int:
+        """What the search goes through: rows, times features, times the trees that boosting grows for several classes."""
+        scores = self.problem.n_classes if self.problem.n_classes > 2 else 1
+        return min(len(self.y), SEARCH_ROWS) * min(x.shape[1] for x in self.x.values()) * scores
 
     def fit(self, estimator: Estimator, params: Params, rows: Rows, held: Held | None = None) -> Fitted:
         """Fit on some of the rows."""
@@ -86,10 +94,16 @@ class Search:
         self.deadline = deadline
         self.progress = progress
         self.done = 0
-        self.folded = len(data.y) <= _FOLD_ROWS
-        self.trials = (_FOLDED_TRIALS if self.folded else _TRIALS)[: len(candidates)]
+        self.folded = len(data.y) <= _FOLD_ROWS and data.cells <= _ORDINARY
+        self.trials = self._affordable()[: len(candidates)]
         self.planned = len(candidates) + sum(self.trials)
         self.undefined: MetricUndefined | None = None
+
+    def _affordable(self) -> tuple[int, ...]:
+        """Numbers of trials: fewer where each takes long, counted in cells so that the search stays deterministic."""
+        share = min(1.0, _ORDINARY / self.data.cells)
+        wanted = _FOLDED_TRIALS if self.folded else _TRIALS
+        return tuple(max(few, round(n * share)) for n, few in zip(wanted, _FEWEST, strict=True))
 
     def late(self) -> bool:
         """Whether the time is up."""
