@@ -84,6 +84,7 @@ def _environment(terms: _Terms) -> dict[str, str]:
     variables = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     # Waiting threads sleep: where cores are shared, spinning ones make boosting many times slower.
     fixed = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "OMP_WAIT_POLICY": "passive"}
+    fixed["ORT_DISABLE_TELEMETRY"] = "1"  # see runtime
     return fixed | dict.fromkeys(variables, str(terms.threads))
 
 

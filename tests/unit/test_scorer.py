@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from mlshare import errors, manifest, runtime
 from mlshare.encoding import Encoder
 from mlshare.scorer import Scorer
 from mlshare.table import Column, Table
+from mlshare_tools.build import CHECKOUT
 from security import hostile_models as hostile
 
 ROWS = 10_000
@@ -209,6 +211,15 @@ def test_the_runtime_is_quiet(capfd: pytest.CaptureFixture[str]) -> None:
         Scorer(hostile.CASES["linear_short_coefficients"]())
     scorer.predict_row(row(0))
     assert capfd.readouterr() == ("", "")
+
+
+def test_loading_the_runtime_starts_no_thread_and_writes_nothing(tmp_path: Path) -> None:
+    source = "import mlshare.runtime, os; print(len(os.listdir('/proc/self/task')))"
+    environment = {"HOME": str(tmp_path), "PYTHONPATH": str(CHECKOUT / "plpython"), "OPENBLAS_NUM_THREADS": "1"}
+    command = [sys.executable, "-B", "-c", source]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "1"
+    assert not list(tmp_path.iterdir())
 
 
 def test_one_row_is_fast() -> None:
