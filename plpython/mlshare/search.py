@@ -49,7 +49,7 @@ class Data:
 
     @property
     def cells(self) -> int:
-        """What the search goes through: rows, times features, times the trees that boosting grows for several classes."""
+        """What the search goes through: rows, times features, times the trees that one round of boosting grows."""
         scores = self.problem.n_classes if self.problem.n_classes > 2 else 1
         return min(len(self.y), SEARCH_ROWS) * min(x.shape[1] for x in self.x.values()) * scores
 
