@@ -20,6 +20,7 @@ AREAS = {
     "40_train": "Training",
     "50_load": "Loading",
     "60_predict": "Predicting and scoring",
+    "65_compile": "Compiling to SQL",
     "70_transfer": "Export and import",
     "80_sharing": "Sharing without a copy",
     "85_json": "Carried over from MySQL",
@@ -30,6 +31,7 @@ OPTIONS = {
     "ml_predict_table": options.PREDICT,
     "ml_predict": options.PREDICT,
     "ml_score": options.SCORE,
+    "ml_model_compile": options.COMPILE,
 }
 _OBJECT = re.compile(
     r"^CREATE OR REPLACE (FUNCTION|PROCEDURE|VIEW) (sys\.(\w+)(?:.*?))(?= ?\n?LANGUAGE| AS\n| WITH \()", re.M | re.S

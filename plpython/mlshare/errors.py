@@ -297,6 +297,25 @@ class ScoringFailed(MlshareError):
     sqlstate = "ML405"
 
 
+class NotCompilable(MlshareError):
+    """the model cannot be written as an SQL function: {reason}"""
+
+    sqlstate = "ML406"
+
+
+class CompiledTooLarge(MlshareError):
+    """the model is too large for an SQL function: {size} {unit}, the limit is {limit}"""
+
+    sqlstate = "ML407"
+    default_hint = "Train a smaller one (fewer or smaller trees), or use sys.ml_predict_row."
+
+
+class FunctionExists(MlshareError):
+    """function "{function}" already exists"""
+
+    sqlstate = "42723"
+
+
 # --- the installation ----------------------------------------------------------------------------
 
 

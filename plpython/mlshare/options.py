@@ -29,6 +29,18 @@ def _text(value: Any) -> str:
     return value
 
 
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError
+    return value
+
+
+def _label(value: Any) -> str | int | float | bool:
+    if not isinstance(value, str | int | float):
+        raise ValueError
+    return value
+
+
 def _names(value: Any) -> list[str]:
     if not isinstance(value, list) or not value or not all(isinstance(v, str) for v in value):
         raise ValueError
@@ -77,6 +89,20 @@ PREDICT = {
         "Of two classes, predict the second from this probability on; default: the more probable one.",
     ),
     "batch_size": Option("a whole number above 0", _number(0, 2**31, whole=True), "Accepted, and of no effect."),
+}
+COMPILE = {
+    "output": Option(
+        "prediction or probability",
+        _one_of("prediction", "probability"),
+        "What the function returns: the label or number (default), or the probability of a class.",
+    ),
+    "class": Option(
+        "a class of the model",
+        _label,
+        "The class whose probability is returned; of two classes the second one if not given.",
+    ),
+    "threshold": PREDICT["threshold"],
+    "replace": Option("true or false", _flag, "Replaces a function of that name and those arguments (default: false)."),
 }
 SCORE = {"threshold": PREDICT["threshold"]}
 

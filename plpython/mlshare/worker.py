@@ -26,6 +26,7 @@ TASKS = {
     "ping": "mlshare.worker:ping",
     "train": "mlshare.fit:train",
     "audit": "mlshare.audit:run",
+    "compile": "mlshare.compile:run",
 }
 
 _PR_SET_PDEATHSIG = 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mlshare.environment import check as check_environment
+from mlshare.routines.compile import ml_model_compile
 from mlshare.routines.internal import _as_owner, _create_key, _in_snapshot
 from mlshare.routines.models import (
     ml_create_or_upgrade_catalog,
@@ -33,6 +34,7 @@ __all__ = [
     "check_environment",
     "ml_create_or_upgrade_catalog",
     "ml_model_active",
+    "ml_model_compile",
     "ml_model_drop",
     "ml_model_export",
     "ml_model_grant",
