@@ -14,6 +14,11 @@ AS $python$
 import sys
 hint = ("Put the bin directory of mlshare's virtual environment first in the PATH of the PostgreSQL server "
         "and restart it (docs/operations.md).")
+preload = sys.modules.get("mlshare.preload")
+if preload and preload.is_stale():
+    plpy.error("mlshare was installed anew since this server started", sqlstate="ML900",
+               detail="With mlshare_preload, sessions inherit the modules that were there when the server started.",
+               hint="Restart the server.")
 try:
     import mlshare.routines
 except ModuleNotFoundError as e:

@@ -109,7 +109,7 @@ def _not_found_hint(role: str) -> str:
 def _own(role: str, handle: str) -> Model | None:
     try:
         row = db.one("own_model", handle, schema=db.quote_ident(SCHEMA_PREFIX + role))
-    except db.NOT_THERE:  # the schema is there, its tables are not yet
+    except db.not_there():  # the schema is there, its tables are not yet
         return None
     return None if row is None else Model(role, handle, row["digest"], PRIVILEGES["ALTER"], own=True)
 

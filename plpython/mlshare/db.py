@@ -17,13 +17,6 @@ from mlshare import errors
 T = TypeVar("T")
 Row = dict[str, Any]
 
-# A relation that is not there, or not for the current role to see.
-NOT_THERE = (
-    plpy.spiexceptions.UndefinedTable,
-    plpy.spiexceptions.InvalidSchemaName,
-    plpy.spiexceptions.InsufficientPrivilege,
-)
-
 _HEADER = re.compile(r"^-- (\w+)\(([^)]*)\)\s*$", re.MULTILINE)
 
 
@@ -56,6 +49,12 @@ def query(name: str, *args: Any, **parts: str) -> list[Row]:
     Keyword arguments fill the places written {name} and must already be quoted.
     """
     return list(plpy.execute(_plan(name, tuple(sorted(parts.items()))), list(args)))
+
+
+def not_there() -> tuple[type[Exception], ...]:
+    """Errors about a relation that is not there, or not for the current role to see."""
+    found = plpy.spiexceptions
+    return found.UndefinedTable, found.InvalidSchemaName, found.InsufficientPrivilege
 
 
 def one(name: str, *args: Any, **parts: str) -> Row | None:

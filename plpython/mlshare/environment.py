@@ -15,6 +15,7 @@ _HINT = (
 
 def check() -> None:
     """InstallationError unless this is mlshare's own virtual environment, of the version of the SQL side."""
+    errors.derive_from_plpy()
     home = os.path.realpath(__file__)
     if sys.prefix == sys.base_prefix or not home.startswith(os.path.realpath(sys.prefix) + os.sep):
         raise errors.InstallationError(

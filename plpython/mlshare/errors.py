@@ -32,6 +32,14 @@ class MlshareError(_Base):  # type: ignore[misc]
         self.fields = fields
 
 
+def derive_from_plpy() -> None:
+    """Gives all classes the true plpy.Error as base if they were made before PL/Python was there (see preload)."""
+    import plpy
+
+    if not issubclass(MlshareError, plpy.Error):
+        MlshareError.__bases__ = (plpy.Error,)
+
+
 # --- the call itself -----------------------------------------------------------------------------
 
 

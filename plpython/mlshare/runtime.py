@@ -8,11 +8,11 @@ from typing import Any
 
 from mlshare import errors
 
-# Once loaded, it would start a thread, write an identifier into the home directory, and report its use over the network.
+# Once loaded, it would start a thread, write an identifier into the home directory, and report its use to its maker.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
-import onnxruntime as ort  # noqa: E402
-from onnxruntime.capi import onnxruntime_pybind11_state as _state  # noqa: E402
+import onnxruntime as ort
+from onnxruntime.capi import onnxruntime_pybind11_state as _state
 
 # The audit runs a model with this many rows under a memory limit; never more are given to it at once.
 BATCH_ROWS = 4096

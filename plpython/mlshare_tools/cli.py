@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from mlshare_tools import build, cluster, database, demo, demo_data, install, migrate, suite
+from mlshare_tools import build, cluster, database, demo, demo_data, install, migrate, preload, suite
 from mlshare_tools.server import ensure_server
 from mlshare_tools.shell import ToolError, say
 
@@ -29,6 +29,7 @@ def up() -> cluster.Cluster:
     with cluster.locked():
         running = cluster.ensured()
         database.ensure_database(running)
+        preload.ensure(running)
     return running
 
 

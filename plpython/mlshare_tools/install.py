@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mlshare_tools import database
+from mlshare_tools import database, preload
 from mlshare_tools.build import CHECKOUT, read_version
 from mlshare_tools.environment import compile_all, pip_install, requirements
 from mlshare_tools.server import Server, ensure_server
@@ -32,6 +32,7 @@ def install(pg_config: Path | None, prefix: Path, *, only_dependencies: bool = F
         return
     if not database.install_files(server):
         raise ToolError(f"no right to write {server.extension_dir}: run this as root, or use mlshare migrate")
+    preload.install(server)
     say(NEXT.format(version=read_version(), prefix=prefix, major=server.major))
 
 
