@@ -13,6 +13,7 @@ from mlshare.table import Column, Kind
 
 KEY = "_4aad19ca6e_pk_id"  # HeatWave's name for the key it adds
 PREDICTION, RESULTS = "prediction", "ml_results"
+_NUMBER = "_4aad19ca6e_n"  # numbers the rows inside the statement that writes them
 
 _STRINGS = ("category", "text")
 # A row's code: four bytes at its place.
@@ -24,6 +25,13 @@ def needs(scorer: Scorer) -> tuple[list[tuple[str, Kind]], dict[str, tuple[str, 
     features = scorer.manifest.get("encoder", {}).get("features", ())
     known = {f["name"]: tuple(f["categories"]) for f in features if "categories" in f}
     return [(i.name, i.kind) for i in scorer.inputs], known
+
+
+def require_inputs(source: frame.Source, scorer: Scorer) -> None:
+    """MissingFeature unless a relation or query has the columns that a model needs."""
+    for name, _ in needs(scorer)[0]:
+        if name not in source:
+            raise errors.MissingFeature(column=name, detail=f"{source.name} has no such column.")
 
 
 # --- ml_predict_table ----------------------------------------------------------------------------
@@ -95,10 +103,8 @@ def score_table(table: str, model: catalog.Model, output: str, options: dict[str
 
 
 def _check_columns(source: frame.Source, scorer: Scorer) -> None:
-    for name, _ in needs(scorer)[0]:
-        if name not in source:
-            raise errors.MissingFeature(column=name, detail=f"{source.name} has no such column.")
-    for name in (PREDICTION, RESULTS):
+    require_inputs(source, scorer)
+    for name in (PREDICTION, RESULTS, _NUMBER):
         if name in source:
             raise errors.ReservedColumn(column=name, table=source.name)
     if KEY in source and [r["name"] for r in db.query("primary_key", source.text)] != [KEY]:
@@ -128,12 +134,12 @@ def _write_to(source: frame.Source, scorer: Scorer, parts: dict[str, str], optio
     if db.value("table_exists", parts["output"]):
         raise errors.TableExists(table=parts["output"], hint="Drop it, or choose another name.")
     staging = None
+    key = [r["name"] for r in db.query("primary_key", source.text)]
     if source.blocks is None:
         # The rows of a view may come in another order, or not be the same, when it is read again.
         staging = _staging(parts["output"])
         db.run("stage", staging=staging, source=source.text)
         source = frame.relation(staging)
-    key = [r["name"] for r in db.query("primary_key", source.text)]
     _run("write", source, scorer, {**parts, "columns": _columns(source, key)}, options)
     if staging:
         db.run("drop_table", table=staging)
@@ -190,6 +196,7 @@ def evaluate(source: frame.Source, target: str, scorer: Scorer, metric: str, opt
     from mlshare import metrics
 
     metrics.check(metric, scorer.task, len(scorer.classes) if scorer.classes else None)
+    require_inputs(source, scorer)
     wanted, known = needs(scorer)
     kind: Kind = "numeric" if scorer.task == "regression" else _truth_kind(scorer)
     if kind == "category":

@@ -220,9 +220,11 @@ FROM (VALUES ('synchronize_seqscans', 'off'), ('max_parallel_workers_per_gather'
 SELECT set_config(s.name, s.value, true) FROM unnest($1, $2) AS s (name, value);
 
 -- target_type(text)
+-- By what format_type prints, without the modifier: to_regtype raises an error for what it cannot parse.
 SELECT format_type(t.oid, -1) AS type, t.typcategory = 'N' AND t.typname LIKE 'int_' AS whole FROM pg_type AS t
 -- Whoever owns an enumeration can make a cast to it with a function, which would run with the caller's rights.
-WHERE t.oid = to_regtype($1) AND (t.typnamespace = 'pg_catalog'::regnamespace AND t.typtype = 'b'
+WHERE format_type(t.oid, NULL) = regexp_replace($1, '\(\d+(,-?\d+)?\)', '')
+  AND (t.typnamespace = 'pg_catalog'::regnamespace AND t.typtype = 'b' AND t.typcategory <> 'A'
     OR t.typtype = 'e' AND t.typowner IN (SELECT r.oid FROM pg_roles AS r WHERE r.rolname = current_user OR r.rolsuper));
 
 -- stage()
@@ -332,9 +334,11 @@ FROM pg_type AS t JOIN pg_type AS b ON b.oid = CASE WHEN t.typtype = 'd' THEN sy
 WHERE t.oid = ANY ($1);
 
 -- primary_key(regclass)
+-- Not that of a table with heirs, whose rows may repeat it.
 SELECT a.attname::text AS name FROM pg_index AS i, unnest(i.indkey) WITH ORDINALITY AS k (attnum, n)
 JOIN pg_attribute AS a ON a.attnum = k.attnum
-WHERE i.indrelid = $1 AND i.indisprimary AND a.attrelid = $1 ORDER BY k.n;
+WHERE i.indrelid = $1 AND i.indisprimary AND a.attrelid = $1
+  AND NOT EXISTS (SELECT FROM pg_class AS c WHERE c.oid = $1 AND c.relkind = 'r' AND c.relhassubclass) ORDER BY k.n;
 
 -- read_blocks(tid, tid)
 SELECT count(*)::integer AS rows, array_send(array_agg({numbers})) AS numbers, array_send(array_agg({strings})) AS strings

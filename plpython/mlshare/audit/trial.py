@@ -75,7 +75,9 @@ def _answers(prediction: Prediction) -> Floats:
     raise errors.UnsafeModel(reason="it gives no answers")
 
 
-def _check_golden(scorer: Scorer, golden: Mapping[str, Any]) -> None:
+def _check_golden(scorer: Scorer, golden: Any) -> None:
+    if not isinstance(golden, dict):
+        raise errors.InvalidModelMetadata(reason="the golden sample is not an object")
     rows = golden.get("rows")
     expected = golden.get("probabilities" if scorer.task == "classification" else "values")
     if not isinstance(rows, list) or not isinstance(expected, list) or len(rows) != len(expected):

@@ -51,7 +51,9 @@ def _answers(loaded: cache.Entry, query: str, threshold: float | None) -> Iterat
     from mlshare import frame, results, scoring
 
     scorer, renderer = loaded.scorer, loaded.results
-    for documents, table in frame.read_documents(frame.query(query), *scoring.needs(scorer)):
+    source = frame.query(query)
+    scoring.require_inputs(source, scorer)
+    for documents, table in frame.read_documents(source, *scoring.needs(scorer)):
         prediction = results.with_threshold(scorer, scorer.predict(table), threshold)
         for i, document in enumerate(documents):
             label, result = renderer.of_row(prediction, i)
