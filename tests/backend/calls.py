@@ -20,12 +20,12 @@ def as_json(value: Any) -> str | None:
 
 def rows(connection: psycopg.Connection, statement: str, *arguments: Any) -> list[tuple[Any, ...]]:
     """All rows of a query."""
-    return connection.execute(statement, arguments).fetchall()
+    return connection.execute(statement, arguments or None).fetchall()
 
 
 def value(connection: psycopg.Connection, statement: str, *arguments: Any) -> Any:
     """The first column of the first row."""
-    row = connection.execute(statement, arguments).fetchone()
+    row = connection.execute(statement, arguments or None).fetchone()
     assert row is not None
     return row[0]
 
