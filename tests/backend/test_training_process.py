@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
+
 from backend.calls import handles, rows, train, value
 
 ROWS = 1_000_000
