@@ -15,6 +15,6 @@ END
 $privileges$;
 
 GRANT USAGE ON SCHEMA sys TO mlshare_user;
-GRANT SELECT ON sys.ml_settings, sys.ml_model_privileges TO PUBLIC;
+GRANT SELECT ON sys.ml_settings, sys.ml_model_privileges, sys.ml_cache TO PUBLIC;
 
 SELECT sys._create_key();

@@ -6,6 +6,7 @@ from mlshare.environment import check as check_environment
 from mlshare.routines.compile import ml_model_compile
 from mlshare.routines.internal import _as_owner, _create_key, _in_snapshot
 from mlshare.routines.models import (
+    _cached_models,
     ml_create_or_upgrade_catalog,
     ml_model_active,
     ml_model_drop,
@@ -26,6 +27,7 @@ from mlshare.routines.transfer import ml_model_export, ml_model_import
 
 __all__ = [
     "_as_owner",
+    "_cached_models",
     "_create_key",
     "_in_snapshot",
     "_model_privileges",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from mlshare import cache, catalog, errors, loading, store
@@ -52,11 +53,17 @@ def _visible() -> list[tuple[catalog.Model, cache.Entry]]:
     for (owner, handle, digest), entry in cache.entries().items():
         try:
             model = catalog.find(f"{handle}@{owner}")
-        except (errors.ModelNotFound, errors.ModelPrivilege):
+        except (errors.ModelNotFound, errors.ModelPrivilege, errors.CatalogError):
             continue
         if model.digest == digest:
             found.append((model, entry))
     return found
+
+
+@routine
+def _cached_models() -> Iterator[tuple[str, str, int, int, str]]:
+    found = [(m.owner, m.handle, e.size, e.hits, e.loaded_at.isoformat()) for m, e in _visible()]
+    return iter(found)
 
 
 def _active_current() -> list[dict[str, Any]]:
