@@ -75,6 +75,8 @@ append_inittab(const char *name, InitFunction init)
 		next = dlsym(RTLD_NEXT, "PyImport_AppendInittab");
 		return next ? next(name, init) : -1;
 	}
+	/* The fork is long over; what belongs before it is made up for, or locks that were not taken would be released. */
+	PyOS_BeforeFork();
 	PyOS_AfterFork_Child();
 	made = init();
 	imported = PyImport_AddModule(name);

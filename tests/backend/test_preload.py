@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -16,42 +15,11 @@ import pytest
 
 from backend.calls import predict_row, refused, rows, train, value
 from mlshare_tools import cluster, migrate, preload
+from mlshare_tools.throwaway import Throwaway, proportional_bytes, throwaway
 
 pytestmark = pytest.mark.private
 ROW = {"a": 3, "b": 2.5, "c": "x"}
 MODELS = {"linear": "LogisticRegression", "trees": "LGBMClassifier"}
-
-
-class Warm(cluster.Cluster):
-    """A cluster in a directory of its own, with the Python environment of the private one."""
-
-    def __init__(self, directory: Path, private: cluster.Cluster) -> None:
-        super().__init__(private.server)
-        self.home, self.data, self.log = directory, directory / "data", directory / "log" / "postgresql.log"
-        self.environments = private.environments
-        self.libraries = ""
-
-    @property
-    def socket(self) -> Path:
-        return self.home / "run"
-
-    def restart(self, libraries: str) -> str:
-        """Run with these shared_preload_libraries; what the server wrote to its log when it started."""
-        if self.libraries == libraries and self.running():
-            return ""
-        self.stop()
-        self.libraries = libraries
-        (self.data / "postgresql.auto.conf").write_text(f"shared_preload_libraries = '{libraries}'\n")
-        before = self.log.stat().st_size if self.log.exists() else 0
-        self.start()
-        return self.log.read_text()[before:]
-
-    def connect(self) -> psycopg.Connection:
-        return psycopg.connect(self.dsn("postgres"), autocommit=True)
-
-    def process(self, path: str) -> Path:
-        """A file of the postmaster in /proc."""
-        return Path("/proc", (self.data / "postmaster.pid").read_text().split()[0], path)
 
 
 @pytest.fixture(scope="module")
@@ -65,22 +33,13 @@ def library() -> str:
 
 
 @pytest.fixture(scope="module")
-def server_of_its_own() -> Iterator[Warm]:
+def server_of_its_own() -> Iterator[Throwaway]:
     """With mlshare, two models and a table; not yet with the library."""
-    # Not in pytest's own directory, which the server's user cannot enter; and a socket's path must be short.
-    directory = Path(tempfile.mkdtemp(prefix="mlshare-warm-"))
-    directory.chmod(0o755)
-    made = Warm(directory, cluster.existing())
-    made.initialise()
-    try:
-        made.start()
+    with throwaway(cluster.existing()) as made:
         migrate.migrate(made.dsn("postgres"))
         with made.connect() as connection:
             fill(connection)
         yield made
-    finally:
-        made.stop()
-        shutil.rmtree(directory)
 
 
 def fill(connection: psycopg.Connection) -> None:
@@ -95,20 +54,20 @@ def fill(connection: psycopg.Connection) -> None:
 
 
 @pytest.fixture
-def warm(server_of_its_own: Warm, library: str) -> Warm:
+def warm(server_of_its_own: Throwaway, library: str) -> Throwaway:
     """The server, running with the library."""
     server_of_its_own.restart(library)
     return server_of_its_own
 
 
 @pytest.fixture
-def cold(server_of_its_own: Warm) -> Warm:
+def cold(server_of_its_own: Throwaway) -> Throwaway:
     """The same server without it."""
     server_of_its_own.restart("")
     return server_of_its_own
 
 
-def answers(server: Warm) -> list[Any]:
+def answers(server: Throwaway) -> list[Any]:
     """Predictions of every model, each in a fresh session, and of a whole table."""
     found = []
     for handle in MODELS:
@@ -128,19 +87,24 @@ def python(connection: psycopg.Connection, expression: str) -> str:
     return str(value(connection, "SELECT pg_temp.look()"))
 
 
-def test_predictions_are_the_same_with_and_without(server_of_its_own: Warm, library: str) -> None:
+def postmaster(server: Throwaway, name: str) -> Path:
+    """A file of the server's first process in /proc."""
+    return Path("/proc", (server.data / "postmaster.pid").read_text().split()[0], name)
+
+
+def test_predictions_are_the_same_with_and_without(server_of_its_own: Throwaway, library: str) -> None:
     assert "WARNING" not in server_of_its_own.restart(library)
     with_it = answers(server_of_its_own)
     server_of_its_own.restart("")
     assert with_it == answers(server_of_its_own)
 
 
-def test_the_postmaster_has_imported_and_started_no_thread(warm: Warm) -> None:
-    assert "onnxruntime" in warm.process("maps").read_text()
-    assert len(list(warm.process("task").iterdir())) == 1
+def test_the_postmaster_has_imported_and_started_no_thread(warm: Throwaway) -> None:
+    assert "onnxruntime" in postmaster(warm, "maps").read_text()
+    assert len(list(postmaster(warm, "task").iterdir())) == 1
 
 
-def test_sessions_inherit_the_modules(warm: Warm) -> None:
+def test_sessions_inherit_the_modules(warm: Throwaway) -> None:
     with warm.connect() as connection:
         loaded = python(connection, "sorted(sys.modules)")
         for module in ("mlshare.scorer", "mlshare.routines", "onnxruntime", "numpy"):
@@ -150,18 +114,18 @@ def test_sessions_inherit_the_modules(warm: Warm) -> None:
         assert predict_row(connection, ROW, "trees")["Prediction"] in ("yes", "no")
 
 
-def test_without_the_library_sessions_import_for_themselves(cold: Warm) -> None:
-    assert "onnxruntime" not in cold.process("maps").read_text()
+def test_without_the_library_sessions_import_for_themselves(cold: Throwaway) -> None:
+    assert "onnxruntime" not in postmaster(cold, "maps").read_text()
     with cold.connect() as connection:
         assert "'mlshare.scorer'" not in python(connection, "sorted(sys.modules)")
 
 
-def test_sessions_do_not_share_random_numbers(warm: Warm) -> None:
+def test_sessions_do_not_share_random_numbers(warm: Throwaway) -> None:
     with warm.connect() as one, warm.connect() as other:
         assert python(one, "random.random()") != python(other, "random.random()")
 
 
-def test_errors_are_what_they_are_without(warm: Warm) -> None:
+def test_errors_are_what_they_are_without(warm: Throwaway) -> None:
     with warm.connect() as connection:
         with refused(connection, "ML200", hint="sys.ml_model_privileges"):
             predict_row(connection, ROW, "unknown")
@@ -169,7 +133,7 @@ def test_errors_are_what_they_are_without(warm: Warm) -> None:
             train(connection, "public.missing", "y")
 
 
-def test_training_works_and_can_be_cancelled(warm: Warm) -> None:
+def test_training_works_and_can_be_cancelled(warm: Throwaway) -> None:
     with warm.connect() as connection:
         train(connection, "public.t", "y", {"model_list": ["GaussianNB"], "time_budget": 0.01}, "again")
         assert predict_row(connection, ROW, "again")["Prediction"] in ("yes", "no")
@@ -180,7 +144,7 @@ def test_training_works_and_can_be_cancelled(warm: Warm) -> None:
         assert value(connection, "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'CALL%%'") == 0
 
 
-def test_the_first_call_is_faster_and_twenty_sessions_need_less(warm: Warm, library: str) -> None:
+def test_the_first_call_is_faster_and_twenty_sessions_need_less(warm: Throwaway, library: str) -> None:
     seconds, memory = measured(warm)
     warm.restart("")
     seconds_without, memory_without = measured(warm)
@@ -190,7 +154,7 @@ def test_the_first_call_is_faster_and_twenty_sessions_need_less(warm: Warm, libr
     assert memory < 500 << 20
 
 
-def measured(server: Warm) -> tuple[float, int]:
+def measured(server: Throwaway) -> tuple[float, int]:
     """The shortest first call of twenty sessions, and the memory they hold together."""
     seconds = []
     with ExitStack() as stack:
@@ -199,16 +163,10 @@ def measured(server: Warm) -> tuple[float, int]:
             start = time.perf_counter()
             predict_row(session, ROW, "trees")
             seconds.append(time.perf_counter() - start)
-        return min(seconds), sum(proportional(session.info.backend_pid) for session in sessions)
+        return min(seconds), sum(proportional_bytes(session.info.backend_pid) for session in sessions)
 
 
-def proportional(pid: int) -> int:
-    """Bytes of a process, each shared page divided among those who share it."""
-    fields = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:])
-    return int(fields["Pss"].split()[0]) << 10
-
-
-def test_a_newer_installation_asks_for_a_restart(warm: Warm) -> None:
+def test_a_newer_installation_asks_for_a_restart(warm: Throwaway) -> None:
     with warm.connect() as connection:
         python(connection, "setattr(sys.modules['mlshare.preload'], '_at_start', None)")
         with refused(connection, "ML900", "installed anew", hint="Restart the server"):
@@ -217,7 +175,7 @@ def test_a_newer_installation_asks_for_a_restart(warm: Warm) -> None:
 
 @pytest.mark.parametrize("broken", ["no mlshare", "a thread", "an exit"])
 def test_a_failing_import_does_not_stop_the_server(
-    warm: Warm, library: str, broken: str, monkeypatch: pytest.MonkeyPatch
+    warm: Throwaway, library: str, broken: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with tempfile.TemporaryDirectory() as directory:
         Path(directory).chmod(0o755)
@@ -248,7 +206,7 @@ def breaking(how: str, directory: Path, environment: list[str]) -> Callable[[], 
     return lambda: [*environment, f"PYTHONPATH={directory}"]
 
 
-def test_it_must_come_before_other_libraries_with_python(warm: Warm, library: str) -> None:
+def test_it_must_come_before_other_libraries_with_python(warm: Throwaway, library: str) -> None:
     for libraries, works in ((f"plpython3, {library}", False), (f"{library}, plpython3", True)):
         log = warm.restart(libraries)
         assert ("Name mlshare_preload first" in log) is not works
