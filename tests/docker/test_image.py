@@ -23,8 +23,8 @@ def start() -> Iterator[Callable[..., str]]:
     """Starts containers of the image, removed afterwards with their volumes."""
     started: list[str] = []
 
-    def run(*options: str) -> str:
-        started.append(docker("run", "-d", *options, IMAGE).stdout.strip())
+    def run(*options: str, command: tuple[str, ...] = ()) -> str:
+        started.append(docker("run", "-d", *options, IMAGE, *command).stdout.strip())
         return started[-1]
 
     yield run
@@ -99,3 +99,24 @@ def test_it_becomes_healthy_and_stops_quickly(start: Callable[..., str]) -> None
 def test_other_commands_run_as_they_are() -> None:
     done = docker("run", "--rm", IMAGE, "python3", "-c", "import mlshare; print(mlshare.__version__)")
     assert done.stdout.strip()
+
+
+WARM = """
+DO LANGUAGE plpython3u $$
+import os, sys
+threads = len(os.listdir(f"/proc/{os.getppid()}/task"))
+plpy.execute(f"CREATE TABLE seen AS SELECT {'mlshare.scorer' in sys.modules} AS inherited, {threads} AS threads")
+$$;
+CREATE TABLE t AS SELECT i, CASE WHEN i % 10 < 5 THEN 'low' ELSE 'high' END AS y, i % 10 AS a
+FROM generate_series(1, 200) AS i;
+CALL sys.ml_train('t', 'y', '{"model_list": ["GaussianNB"], "time_budget": 0.01, "exclude_column_list": ["i"]}', 'm');
+"""
+
+
+def test_sessions_can_be_warm(start: Callable[..., str]) -> None:
+    container = start(*GIVEN, command=("postgres", "-c", "shared_preload_libraries=mlshare_preload"))
+    ask(container, WARM)
+    assert ask(container, "SELECT inherited, threads FROM seen") == "t|1"
+    # A session of its own.
+    assert ask(container, "SELECT sys.ml_predict_row('{\"a\": 1}', 'm') ->> 'Prediction'") == "low"
+    assert "WARNING" not in docker("logs", container).stderr
