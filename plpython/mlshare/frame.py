@@ -170,6 +170,9 @@ def _number(attribute: Attribute, kind: Kind) -> str:
 
 
 def _text(attribute: Attribute) -> str:
+    # Not by ::text: the owner of an enumeration may have made a cast that calls a function.
+    if attribute.base == "enum":
+        return f'(CASE WHEN q.{attribute.quoted} IS NOT NULL THEN concat(q.{attribute.quoted}) END COLLATE "C")'
     # Spaces at the end do not count: JSON has those that fill up a char(n), text made from it has not.
     text = f"q.{attribute.quoted}::text"
     return f'({f"rtrim({text})" if attribute.base in ("text", "varchar") else text} COLLATE "C")'

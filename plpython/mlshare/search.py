@@ -51,7 +51,8 @@ class Data:
     def cells(self) -> int:
         """What the search goes through: rows, times features, times the trees that one round of boosting grows."""
         scores = self.problem.n_classes if self.problem.n_classes > 2 else 1
-        return min(len(self.y), SEARCH_ROWS) * min(x.shape[1] for x in self.x.values()) * scores
+        width = min(int(x.shape[1]) for x in self.x.values())
+        return min(len(self.y), SEARCH_ROWS) * width * scores
 
     def fit(self, estimator: Estimator, params: Params, rows: Rows, held: Held | None = None) -> Fitted:
         """Fit on some of the rows."""

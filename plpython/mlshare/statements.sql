@@ -154,6 +154,10 @@ SELECT model_owner::text, target_column_name, train_table_name, model_type, task
        model_explanation::text, model_metadata::text, notes, model_object_size
 FROM {schema}.model_catalog WHERE model_handle = $1;
 
+-- object_size(text)
+SELECT coalesce(sum(octet_length(model_object)), 0)::bigint AS size FROM {schema}.model_object_catalog
+WHERE model_handle = $1 AND partition_id = 0;
+
 -- model_chunks(text)
 SELECT chunk_id, model_object, signature FROM {schema}.model_object_catalog
 WHERE model_handle = $1 AND partition_id = 0 ORDER BY chunk_id;

@@ -144,6 +144,19 @@ def read_row(model: Model) -> dict[str, Any]:
 
 
 def read_chunks(model: Model) -> list[Chunk]:
-    """The stored object of a model. It must not reach a caller who lacks SELECT."""
-    rows = catalog.reading(model, lambda schema: db.query("model_chunks", model.handle, schema=schema))
+    """The stored object of a model. It must not reach a caller who lacks SELECT.
+
+    Errors: ModelTooLarge, before anything of that size is read.
+    """
+    limit = int(db.value("setting", "import_size")) << 20
+
+    def read(schema: str) -> list[db.Row]:
+        size = int(db.value("object_size", model.handle, schema=schema))
+        if size > limit:
+            raise errors.ModelTooLarge(
+                reason=f"it has {size} bytes", hint="An administrator can raise import_size in sys.ml_settings."
+            )
+        return db.query("model_chunks", model.handle, schema=schema)
+
+    rows = catalog.reading(model, read)
     return [Chunk(r["chunk_id"], bytes(r["model_object"]), r["signature"]) for r in rows]

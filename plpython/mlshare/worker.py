@@ -48,9 +48,7 @@ def main(arguments: Sequence[str]) -> NoReturn:
     os._exit(0)
 
 
-def ping(
-    request: dict[str, Any], payload: Table | bytes | None, progress: Progress
-) -> tuple[dict[str, Any], bytes]:
+def ping(request: dict[str, Any], payload: Table | bytes | None, progress: Progress) -> tuple[dict[str, Any], bytes]:
     """Say which versions run here, and how much arrived: the installation check."""
     progress("pong", 1.0)
     size = 0 if payload is None else len(payload)

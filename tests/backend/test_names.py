@@ -45,7 +45,8 @@ def test_columns_of_any_name(owner: psycopg.Connection, trained: str) -> None:
     assert list(column_types(owner, out))[1:-3] == NAMES
     same = f"""SELECT avg((prediction = "tar""get.x")::int) FROM {out}"""
     assert value(owner, same) == calls.score(owner, trained, 'tar"get.x', "odd", "accuracy") > 0.9
-    differ = f"SELECT count(*) FROM {out} AS whole WHERE sys.ml_predict_row(to_jsonb(whole), 'odd')->'ml_results' <> ml_results"
+    row = "sys.ml_predict_row(to_jsonb(whole), 'odd')"
+    differ = f"SELECT count(*) FROM {out} AS whole WHERE {row}->'ml_results' <> ml_results"
     assert value(owner, differ) == 0
     answers = calls.predict(owner, "odd", f"SELECT * FROM {trained}")
     assert all(list(d["predictions"]) == ['tar"get.x'] for _, _, d in answers)

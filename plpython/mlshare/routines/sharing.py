@@ -10,7 +10,8 @@ from mlshare.routines.boundary import routine
 
 @routine
 def ml_model_grant(model_handle: str, grantee: str | None, privilege: str | None) -> None:
-    privileges.grant(catalog.find(model_handle), _role(grantee), _privilege("PREDICT" if privilege is None else privilege))
+    chosen = "PREDICT" if privilege is None else _privilege(privilege)
+    privileges.grant(catalog.find(model_handle), _role(grantee), chosen)
 
 
 @routine
