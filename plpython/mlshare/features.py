@@ -224,6 +224,10 @@ class Category:
         position, onehot, null_at = self.position, self.onehot, at + len(self.names) - 1
 
         def write(out: list[float], value: Any) -> None:
+            # Most strings are known as they are.
+            if type(value) is str and (known := position.get(value)) is not None:
+                out[at + known if onehot else at] = 1.0 if onehot else known
+                return
             if value is None:
                 value = self.impute
                 if self.flag:

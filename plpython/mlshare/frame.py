@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -133,27 +134,59 @@ def _read(
     numbers = [a for a, kind in columns if kind not in ("category", "text")]
     strings = [a for a, kind in columns if kind in ("category", "text")]
     lookups = {a.name: _Lookup(_dictionary(source, a, known.get(a.name))) for a in strings}
-    parts = {
+    fixed = {
         "source": source.text,
         "numbers": _array([_number(a, kind) for a, kind in columns if a in numbers], "float8"),
-        "strings": _array([_hash(a) for a in strings], "int8"),
         "document": document,
     }
-    for row in _batches(source, parts):
+    # Cutting off the spaces at the end costs as much as the hash, and hardly a string has any: they are only looked
+    # for in columns with a string that is not known without. What comes from a cursor cannot be read again.
+    cut = {a.name for a in strings} if source.blocks is None else set[str]()
+
+    def parts() -> dict[str, str]:
+        return {**fixed, "strings": _array([_hash(a, a.name in cut) for a in strings], "int8")}
+
+    def table(row: dict[str, Any]) -> Table:
+        floats = _matrix(row["numbers"], ">f8", len(numbers), row["rows"])
+        hashes = _matrix(row["strings"], ">i8", len(strings), row["rows"])
+        return _table(columns, floats, hashes, lookups)
+
+    for again in _batches(source, parts):
+        row = again()
         if row["rows"]:
-            floats = _matrix(row["numbers"], ">f8", len(numbers), row["rows"])
-            hashes = _matrix(row["strings"], ">i8", len(strings), row["rows"])
-            yield row.get("documents") or [], _table(columns, floats, hashes, lookups)
+            made = table(row)
+            if new := _with_unknown(made, lookups) - cut:
+                cut |= new
+                made = table(again())
+            yield row.get("documents") or [], made
 
 
-def _batches(source: Source, parts: dict[str, str]) -> Iterator[dict[str, Any]]:
+def _with_unknown(table: Table, lookups: Mapping[str, _Lookup]) -> set[str]:
+    """Names of the columns with a string that is not in their dictionary."""
+    coded = ((c, lookups[c.name]) for c in table.columns if c.codes is not None)
+    return {column.name for column, lookup in coded if np.any(column.codes == lookup.other)}
+
+
+def _batches(source: Source, parts: Callable[[], dict[str, str]]) -> Iterator[Callable[[], dict[str, Any]]]:
+    """Functions that read a batch; those of a table can be called again, after a change of ``parts``."""
     if source.blocks is None:
-        yield from db.cursor("read_query", ROWS, **parts)
+        for row in db.cursor("read_query", ROWS, **parts()):
+            yield partial(_same, row)
         return
     # The last batch is open: the table may have grown since its size was looked up.
     starts = [*range(0, max(source.blocks, 1), BLOCKS), _LAST_BLOCK]
     for first, end in pairwise(starts):
-        yield from db.query("read_blocks", f"({first},0)", f"({end},0)", **parts)
+        yield partial(_block, first, end, parts)
+
+
+def _same(row: dict[str, Any]) -> dict[str, Any]:
+    return row
+
+
+def _block(first: int, end: int, parts: Callable[[], dict[str, str]]) -> dict[str, Any]:
+    row = db.one("read_blocks", f"({first},0)", f"({end},0)", **parts())
+    assert row is not None
+    return row
 
 
 def _array(expressions: list[str], type_name: str) -> str:
@@ -169,18 +202,18 @@ def _number(attribute: Attribute, kind: Kind) -> str:
     return f"coalesce({text}::float8, 'NaN')"
 
 
-def _text(attribute: Attribute) -> str:
+def _text(attribute: Attribute, cut: bool = True) -> str:
     # Not by ::text: the owner of an enumeration may have made a cast that calls a function.
     if attribute.base == "enum":
         return f'(CASE WHEN q.{attribute.quoted} IS NOT NULL THEN concat(q.{attribute.quoted}) END COLLATE "C")'
     # Spaces at the end do not count: JSON has those that fill up a char(n), text made from it has not.
     text = f"q.{attribute.quoted}::text"
-    return f'({f"rtrim({text})" if attribute.base in ("text", "varchar") else text} COLLATE "C")'
+    return f'({f"rtrim({text})" if cut and attribute.base in ("text", "varchar") else text} COLLATE "C")'
 
 
-def _hash(attribute: Attribute) -> str:
+def _hash(attribute: Attribute, cut: bool) -> str:
     """Strings travel as 64-bit hashes; 0 stands for NULL, and a string with hash 0 is not to be expected."""
-    return f"coalesce(hashtextextended({_text(attribute)}, 0), 0)"
+    return f"coalesce(hashtextextended({_text(attribute, cut)}, 0), 0)"
 
 
 class _Lookup:
@@ -191,14 +224,14 @@ class _Lookup:
         order = np.argsort(hashes, kind="stable")
         self._hashes = hashes[order]
         self._codes = order.astype(np.int32)
-        self._other = np.int32(len(self.dictionary))
+        self.other = np.int32(len(self.dictionary))
         self.dictionary = (*self.dictionary, UNKNOWN)
 
     def codes(self, hashes: NDArray[np.int64]) -> NDArray[np.int32]:
         if len(self._hashes) == 0:
-            return np.where(hashes == 0, np.int32(-1), self._other).astype(np.int32)
+            return np.where(hashes == 0, np.int32(-1), self.other).astype(np.int32)
         at = np.minimum(np.searchsorted(self._hashes, hashes), len(self._hashes) - 1)
-        codes = np.where(self._hashes[at] == hashes, self._codes[at], self._other)
+        codes = np.where(self._hashes[at] == hashes, self._codes[at], self.other)
         return np.where(hashes == 0, -1, codes).astype(np.int32)
 
 

@@ -95,7 +95,8 @@ class Codebook:
 
     def __init__(self) -> None:
         self._codes: dict[bytes, int] = {}
-        self._width = 0
+        # Of two classes with probabilities, which nearly add up to one: [label, first, second - (1 - first)] -> code.
+        self._pairs = np.full((2, _SCALE + 1, 3), -1, np.int32)
 
     def encode(self, prediction: Prediction) -> NDArray[np.int32]:
         """The code of each row [n]."""
@@ -104,8 +105,24 @@ class Codebook:
         if prediction.probabilities is not None:
             columns.append(shares(prediction.probabilities))
         rows = np.ascontiguousarray(np.hstack(columns).astype(np.int32))
-        self._width = rows.shape[1]
-        packed = rows.view(np.dtype((np.void, rows.itemsize * self._width))).ravel()
+        if rows.shape[1] == 3:
+            label, first, second = rows.T
+            rest = second - (_SCALE - first) + 1
+            if ((first >= 0) & (first <= _SCALE) & (rest >= 0) & (rest <= 2)).all():
+                return self._looked_up((label, first, rest), rows)
+        return self._numbered(rows)
+
+    def _looked_up(self, place: tuple[NDArray[np.int32], ...], rows: NDArray[np.int32]) -> NDArray[np.int32]:
+        codes: NDArray[np.int32] = self._pairs[place]
+        new = np.flatnonzero(codes < 0)
+        if len(new):
+            self._pairs[tuple(p[new] for p in place)] = self._numbered(rows[new])
+            codes = self._pairs[place]
+        return codes
+
+    def _numbered(self, rows: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Codes of rows [n, k] by sorting; a new row gets the next number."""
+        packed = rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel()
         distinct, position = np.unique(packed, return_inverse=True)
         codes = [self._codes.setdefault(key.tobytes(), len(self._codes)) for key in distinct]
         return np.array(codes, dtype=np.int32)[position]
