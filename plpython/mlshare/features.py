@@ -92,7 +92,8 @@ class Numeric:
         impute, flag, parse = self.impute, self.flag, self.value
 
         def write(out: list[float], value: Any) -> None:
-            if type(value) is int and -_EXACT < value < _EXACT:
+            kind = type(value)
+            if kind is float and -math.inf < value < math.inf or kind is int and -_EXACT < value < _EXACT:
                 out[at] = value
                 return
             number = parse(value)
