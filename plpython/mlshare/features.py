@@ -93,7 +93,7 @@ class Numeric:
 
         def write(out: list[float], value: Any) -> None:
             kind = type(value)
-            if kind is float and -math.inf < value < math.inf or kind is int and -_EXACT < value < _EXACT:
+            if (kind is float and -math.inf < value < math.inf) or (kind is int and -_EXACT < value < _EXACT):
                 out[at] = value
                 return
             number = parse(value)
