@@ -2,10 +2,10 @@
 run := sh plpython/mlshare_tools/run.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test up down clean dsn psql install lint bench docs build
+.PHONY: help demo test up down clean dsn psql install lint bench bench-plots docs build
 
 help:     ## list the targets
-	@grep -E '^[a-z]+: +##' $(MAKEFILE_LIST) | sed 's/:  *## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+: +##' $(MAKEFILE_LIST) | sed 's/:  *## /\t/' | expand -t 13
 demo:     ## a guided tour on real data; CSV=file TARGET=column takes data of your own
 	@$(run) demo $(if $(CSV),--csv '$(CSV)') $(if $(TARGET),--target '$(TARGET)')
 up:       ## make and start the private cluster under .local/
@@ -24,8 +24,10 @@ lint:     ## linters only
 	@$(run) lint
 docs:     ## write the generated parts of README.md and docs/
 	@$(run) docs
-bench:    ## quality of automatic training: DATA=directory of bank-full.csv
-	@$(run) bench $(DATA)
+bench:    ## speed, and with DATA=directory of bank-full.csv quality of training; QUICK=1: in three minutes
+	@$(run) bench $(if $(QUICK),--quick) $(ARGS) $(DATA)
+bench-plots: ## plots of growth under docs/plots; QUICK=1: small sizes
+	@$(run) bench-plots $(if $(QUICK),--quick)
 build:    ## write the extension files into build/
 	@$(run) build build
 install:  ## install into an existing server: PG_CONFIG=… PREFIX=/opt/mlshare

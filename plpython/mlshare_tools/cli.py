@@ -75,8 +75,24 @@ def cmd_demo(args: argparse.Namespace) -> None:
 
 def cmd_bench(args: argparse.Namespace) -> int:
     running = up()
-    running.environments.ensure_extras("demo")
-    return run_script(running, "bench/quality/quality.py", running.dsn("postgres"), *args.words)
+    running.environments.ensure_extras("bench")
+    dsn = running.dsn("postgres")
+    data = args.data or os.environ.get("MLSHARE_DATA")
+    status = run_script(running, "bench/speed/speed.py", dsn, *speed_options(args))
+    return status if not data else run_script(running, "bench/quality/quality.py", dsn, data) or status
+
+
+def speed_options(args: argparse.Namespace) -> list[str]:
+    """The options of the benchmark of speed that were given."""
+    given = {"--rows": args.rows, "--repeats": args.repeats, "--other": args.other, "--other-sql": args.other_sql}
+    words = [word for name, value in given.items() if value for word in (name, value)]
+    return [*words, *["--quick"][: int(args.quick)]]
+
+
+def cmd_bench_plots(args: argparse.Namespace) -> int:
+    running = up()
+    running.environments.ensure_extras("bench")
+    return run_script(running, "bench/speed/plots.py", running.dsn("postgres"), *["--quick"][: int(args.quick)])
 
 
 def cmd_docs(_args: argparse.Namespace) -> int:
@@ -122,7 +138,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(required=True, metavar="COMMAND")
 
     def command(run: Callable[[argparse.Namespace], int | None], help: str) -> argparse.ArgumentParser:
-        added = commands.add_parser(run.__name__.removeprefix("cmd_"), help=help)
+        added = commands.add_parser(run.__name__.removeprefix("cmd_").replace("_", "-"), help=help)
         added.set_defaults(run=run)
         return added
 
@@ -139,8 +155,13 @@ def parser() -> argparse.ArgumentParser:
     add = command(cmd_demo, "share a model between two roles, step by step")
     add.add_argument("--csv", type=Path, help="data of your own instead of the bundled set")
     add.add_argument("--target", help="the column of it to predict")
-    add = command(cmd_bench, "measure the quality of automatic training")
-    add.add_argument("words", nargs=argparse.REMAINDER, help="directory of the data files")
+    add = command(cmd_bench, "measure speed and, where its data is given, the quality of automatic training")
+    add.add_argument("data", nargs="?", help="directory of the data files")
+    add.add_argument("--quick", action="store_true", help="small tables, one round")
+    for option in ("--rows", "--repeats", "--other", "--other-sql"):
+        add.add_argument(option, help="see bench/speed/speed.py")
+    add = command(cmd_bench_plots, "measure and draw how times grow")
+    add.add_argument("--quick", action="store_true", help="small sizes only")
     command(cmd_docs, "write the generated parts of the documentation")
     add = command(cmd_test, "run linters and all tests")
     add.add_argument("words", nargs=argparse.REMAINDER, help="arguments for pytest")

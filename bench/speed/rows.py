@@ -1,0 +1,128 @@
+"""Single rows: sys.ml_predict_row in a SELECT, and how long a session takes to open a model."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator
+from typing import Any
+
+import data
+import numpy as np
+import peers
+import psycopg
+from lightgbm import LGBMClassifier
+from place import Place, one, seconds
+from report import Row, at_most
+from tables import parameters
+
+from mlshare.convert import graph
+from mlshare.convert.trees import boosted_model, from_lightgbm
+from mlshare.encoding import Encoder
+from mlshare.table import Column, Table
+
+JSON_BOUND, RECORD_BOUND, LOAD_BOUND = 40.0, 25.0, 60.0
+NAIVE_ROWS = 200
+LARGE = 5 << 20  # bytes of the model that is loaded, before it is compressed
+COMPOSITE = """
+SELECT EXISTS (SELECT FROM pg_proc WHERE pronamespace = 'sys'::regnamespace AND proname = 'ml_predict_row'
+               AND proargtypes[0] IN ('record'::regtype, 'anyelement'::regtype))"""
+
+
+def measure(place: Place, kind: data.Kind, family: str, rows: int, repeats: int) -> Iterator[Row]:
+    """Microseconds per row of each form, over the first rows of a table."""
+    handle, what = f"{kind.name}_{family}", f"{kind.name}, {family}"
+    with place.session() as session:
+        models = peers.fitted(kind, family, parameters(session, handle))
+        rows = min(rows, int(one(session, f"SELECT count(*) FROM {kind.name}")))
+
+        def timed(expression: str) -> float:
+            query = f"SELECT count({expression}) FROM (SELECT * FROM {kind.name} LIMIT {rows}) AS t"
+            session.execute(f"SELECT {expression} FROM {kind.name} AS t LIMIT 1".encode())
+            taken = [seconds(lambda: session.execute(query.encode())) for _ in range(repeats)]
+            return 1e6 * statistics.median(taken) / rows
+
+        found = timed(f"sys.ml_predict_row(to_jsonb(t), '{handle}')")
+        yield at_most(f"{what}: ml_predict_row(to_jsonb(t), …)", found, "µs per row", JSON_BOUND)
+        yield Row(f"{what}: to_jsonb(t) alone", timed("to_jsonb(t)"), "µs per row")
+        if one(session, COMPOSITE):
+            found = timed(f"sys.ml_predict_row(t, '{handle}')")
+            yield at_most(f"{what}: ml_predict_row(t, …)", found, "µs per row", RECORD_BOUND)
+        yield Row(f"{what}: scikit-learn row by row", naive(kind, models), "µs per row")
+
+
+def naive(kind: data.Kind, models: peers.Models) -> float:
+    """Microseconds of one call of scikit-learn with a DataFrame of one row."""
+    frame = next(data.batches(kind, NAIVE_ROWS)).select(kind.names).to_pandas()
+
+    def work() -> None:
+        for i in range(len(frame)):
+            models.of_frames.predict_proba(frame.iloc[i : i + 1])
+
+    return 1e6 * seconds(work) / len(frame)
+
+
+# --- opening a model -------------------------------------------------------------------------------
+
+LOADER = """
+CREATE OR REPLACE FUNCTION public.bench_load(handle text) RETURNS double precision LANGUAGE plpython3u AS $$
+import time
+from mlshare import cache, catalog
+model = catalog.find(handle)
+cache.forget(model.owner, model.handle)
+start = time.perf_counter()
+cache.entry(model)
+return time.perf_counter() - start
+$$"""
+
+
+def loading(place: Place, repeats: int) -> Iterator[Row]:
+    """Milliseconds to read, verify and open a model of 5 MB that is not in the session's cache."""
+    with place.session() as session:
+        large_model(session)
+        session.execute("SELECT sys._start()")
+        session.execute(LOADER.encode())
+        one(session, "SELECT public.bench_load('large')")
+        taken = [one(session, "SELECT public.bench_load('large')") for _ in range(max(repeats, 5))]
+        size = one(
+            session, "SELECT model_object_size FROM ml_schema_postgres.model_catalog WHERE model_handle = 'large'"
+        )
+    milliseconds = 1000 * statistics.median(taken)
+    yield at_most(
+        f"opening a model of {LARGE >> 20} MB ({size / 2**20:.1f} MB compressed)", milliseconds, "ms", LOAD_BOUND
+    )
+
+
+def large_model(session: psycopg.Connection[Any]) -> None:
+    """A forest of about LARGE bytes in the catalog, stored by the same code that training uses."""
+    session.execute(STORE.encode())
+    session.execute(b"SELECT public.bench_store('large', %s)", (forest(LARGE),))
+
+
+STORE = """
+CREATE OR REPLACE FUNCTION public.bench_store(handle text, raw bytea) RETURNS void LANGUAGE plpython3u AS $$
+plpy.execute("SELECT sys._start()")
+from mlshare import loading, store
+schema = store.ensure()
+chunks, digest = loading.chunked(raw, 'postgres', handle)
+store.insert(schema, {"model_handle": handle, "task": "classification", "model_metadata": {}}, chunks, digest)
+$$"""
+
+
+def forest(size: int) -> bytes:
+    """An ONNX file of boosted trees on noise, of about ``size`` bytes."""
+    random = np.random.default_rng(1)
+    x = random.normal(0, 1, (4000, 10))
+    y = (random.random(4000) < 0.5).astype(int)
+    options = {"num_leaves": 1000, "verbose": -1, "n_jobs": 1, "min_child_samples": 1}
+    sample = _written(LGBMClassifier(n_estimators=5, **options).fit(x, y), x)
+    return _written(LGBMClassifier(n_estimators=round(5 * size / len(sample)), **options).fit(x, y), x)
+
+
+def _written(model: LGBMClassifier, x: Any) -> bytes:
+    trees = from_lightgbm(model.booster_.model_to_string(), 1)
+    table = Table(tuple(Column(f"x{i}", "numeric", values=x[:, i]) for i in range(x.shape[1])))
+    manifest = {
+        "version": 1, "kind": "encoded", "task": "classification", "target": "y", "target_kind": "category",
+        "classes": ["no", "yes"], "algorithm": "LGBMClassifier", "encoder": Encoder.fit(table, "ordinal").to_json(),
+    }  # fmt: skip
+    return graph.write(boosted_model(trees, x.shape[1], 2, [0.0]), manifest)
