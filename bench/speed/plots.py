@@ -22,6 +22,7 @@ from matplotlib.ticker import LogLocator
 PLOTS = Path(__file__).parents[2] / "docs" / "plots"
 ROWS = (10_000, 100_000, 1_000_000, 10_000_000)
 COLUMNS = (10, 30, 100, 300, 500)
+BUDGET = 6.0  # seconds of training
 SESSIONS = (1, 2, 4, 8, 16, 32)
 Series = dict[str, list[tuple[float, float]]]
 
@@ -61,7 +62,7 @@ def _forget(session: Any, kind: data.Kind) -> None:
 def _models(session: Any, kind: data.Kind) -> None:
     data.store(session, kind, data.SAMPLE // 4, f"{kind.name}_sample", target=True)
     for family, algorithm in ALGORITHMS.items():
-        train(session, f"{kind.name}_sample", data.TARGET, algorithm, f"{kind.name}_{family}", tables.BUDGET)
+        train(session, f"{kind.name}_sample", data.TARGET, algorithm, f"{kind.name}_{family}", BUDGET)
 
 
 def _add(found: Series, session: Any, kind: data.Kind, x: float) -> None:
