@@ -125,10 +125,10 @@ def _target_type(model: catalog.Model, scorer: Scorer) -> dict[str, Any]:
 
 
 def _expressions(scorer: Scorer, target: dict[str, Any]) -> dict[str, str]:
-    number = "s.numbers[i._4aad19ca6e_n + 1]"
+    number = "(SELECT s.numbers FROM scored AS s)[i._4aad19ca6e_n + 1]"
     return {
         "type": str(target["type"]),
-        "code": "s.codes[i._4aad19ca6e_n + 1]",
+        "code": "(SELECT s.codes FROM scored AS s)[i._4aad19ca6e_n + 1]",
         "number": f"round({number}::numeric)" if target["whole"] else number,
         "target": db.quote_literal(scorer.target),
         "what": "numbers" if scorer.task == "regression" else "labels",

@@ -238,21 +238,20 @@ CREATE UNLOGGED TABLE {staging} AS SELECT * FROM {source};
 DROP TABLE {table};
 
 -- write_labels()
+-- The codes of all rows are one value: joined to the rows it would travel, and be spilled to disk, with each of them.
 CREATE TABLE {output} AS
 WITH scored AS MATERIALIZED (SELECT encode(s.codes, 'escape')::integer[] AS codes FROM sys._scored() AS s),
      meaning AS MATERIALIZED (SELECT m.code, m.prediction::{type} AS prediction, m.ml_results FROM sys._scored_values() AS m)
 SELECT {columns}, m.prediction, m.ml_results
 FROM (SELECT row_number() OVER () - 1 AS _4aad19ca6e_n, q.* FROM ONLY {source} AS q) AS i
-CROSS JOIN scored AS s
 JOIN meaning AS m ON m.code = {code};
 
 -- write_numbers()
 CREATE TABLE {output} AS
 WITH scored AS MATERIALIZED (SELECT s.numbers::float8[] AS numbers FROM sys._scored() AS s)
 SELECT {columns}, {number}::{type} AS prediction,
-       jsonb_build_object('predictions', jsonb_build_object({target}, s.numbers[i._4aad19ca6e_n + 1])) AS ml_results
-FROM (SELECT row_number() OVER () - 1 AS _4aad19ca6e_n, q.* FROM ONLY {source} AS q) AS i
-CROSS JOIN scored AS s;
+       jsonb_build_object('predictions', jsonb_build_object({target}, (SELECT s.numbers FROM scored AS s)[i._4aad19ca6e_n + 1])) AS ml_results
+FROM (SELECT row_number() OVER () - 1 AS _4aad19ca6e_n, q.* FROM ONLY {source} AS q) AS i;
 
 -- add_primary_key()
 ALTER TABLE {output} ADD PRIMARY KEY ({columns});
@@ -273,16 +272,14 @@ WITH scored AS MATERIALIZED (SELECT encode(s.codes, 'escape')::integer[] AS code
      meaning AS MATERIALIZED (SELECT m.code, m.prediction::{type} AS prediction, m.ml_results FROM sys._scored_values() AS m)
 UPDATE ONLY {output} AS o SET prediction = m.prediction, ml_results = m.ml_results
 FROM (SELECT row_number() OVER () - 1 AS _4aad19ca6e_n, q._4aad19ca6e_pk_id AS id FROM ONLY {output} AS q) AS i
-CROSS JOIN scored AS s
 JOIN meaning AS m ON m.code = {code}
 WHERE o._4aad19ca6e_pk_id = i.id;
 
 -- fill_numbers()
 WITH scored AS MATERIALIZED (SELECT s.numbers::float8[] AS numbers FROM sys._scored() AS s)
 UPDATE ONLY {output} AS o SET prediction = {number}::{type},
-       ml_results = jsonb_build_object('predictions', jsonb_build_object({target}, s.numbers[i._4aad19ca6e_n + 1]))
+       ml_results = jsonb_build_object('predictions', jsonb_build_object({target}, (SELECT s.numbers FROM scored AS s)[i._4aad19ca6e_n + 1]))
 FROM (SELECT row_number() OVER () - 1 AS _4aad19ca6e_n, q._4aad19ca6e_pk_id AS id FROM ONLY {output} AS q) AS i
-CROSS JOIN scored AS s
 WHERE o._4aad19ca6e_pk_id = i.id;
 
 -- --- sharing ------------------------------------------------------------------------------------
