@@ -124,6 +124,12 @@ def check_interrupts() -> None:
     value("interrupts")
 
 
+def begin_progress() -> None:
+    """Notes the name that progress covers: that of an earlier try is no longer the session's, if that failed."""
+    global _application_name
+    _application_name = None
+
+
 def show_progress(text: str | None) -> None:
     """Shows what the session is doing in pg_stat_activity.application_name (63 bytes); None restores it."""
     global _application_name

@@ -208,7 +208,7 @@ SELECT c.model_id, encode(c.model_digest, 'hex') AS digest, pg_has_role($2, curr
 FROM {schema}.model_catalog AS c WHERE c.model_handle = $1;
 
 -- shared_privileges(name)
-SELECT current_user::text AS model_owner, p.model_handle, p.grantee::text, p.privilege, p.granted_at::text
+SELECT current_user::text AS model_owner, p.model_handle, pg_get_userbyid(p.grantee)::text AS grantee, p.privilege, p.granted_at::text
 FROM {schema}.model_privilege AS p
 WHERE pg_has_role($1, p.grantee, 'USAGE') OR pg_has_role($1, current_user, 'USAGE');
 

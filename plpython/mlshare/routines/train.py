@@ -82,6 +82,7 @@ def _kind(source: Source, name: str) -> Kind:
 def _read(source: Source, wanted: list[tuple[str, Kind]]) -> Table:
     from mlshare import frame
 
+    db.begin_progress()
     db.show_progress(f"reading {source.name}")
     table = db.in_snapshot(lambda: frame.read(source, wanted))
     db.notice(f"read {len(table)} rows of {len(wanted)} columns from {source.name}")
