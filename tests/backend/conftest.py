@@ -62,7 +62,8 @@ def _allow(admin: psycopg.Connection, name: str, made: World) -> None:
 
 
 @contextmanager
-def _copied(server: Server, made: World) -> Iterator[Database]:
+def copied(server: Server, made: World) -> Iterator[Database]:
+    """A database like the world's."""
     with database(server, made.name) as db:
         with db.connect() as admin:
             _allow(admin, db.name, made)
@@ -72,7 +73,7 @@ def _copied(server: Server, made: World) -> Iterator[Database]:
 @pytest.fixture(scope="session")
 def copy(server: Server, made: World) -> Iterator[Database]:
     """The copy that tests share: what they do in it is rolled back."""
-    with _copied(server, made) as db:
+    with copied(server, made) as db:
         yield db
 
 
@@ -114,5 +115,5 @@ def other(made: World, within: Callable[..., psycopg.Connection]) -> psycopg.Con
 @pytest.fixture
 def fresh(server: Server, made: World) -> Iterator[Database]:
     """A database of this test alone, with the same tables and models."""
-    with _copied(server, made) as db:
+    with copied(server, made) as db:
         yield db

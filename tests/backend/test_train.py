@@ -106,6 +106,18 @@ def test_every_type_is_used(owner: psycopg.Connection) -> None:
     assert found["training_score"] > -0.65  # better than the shares of the classes
 
 
+def test_the_name_of_the_session_is_its_own_again(owner: psycopg.Connection) -> None:
+    make(owner)
+    for name in ("first", "second", "third"):
+        owner.execute(f"SET LOCAL application_name = '{name}'")
+        if name == "first":
+            with refused(owner, "ML104"):
+                calls.train(owner, "shop.small", "y", {"exclude_column_list": ["id", "a", "b", "c"]})
+        else:
+            calls.train(owner, "shop.small", "y", FAST, name)
+        assert value(owner, "SHOW application_name") == name
+
+
 # --- the data ----------------------------------------------------------------------------------------
 
 
@@ -148,8 +160,8 @@ def test_types_that_cannot_be_used(
         ("SELECT", "y", {"model_list": ["Oracle"]}, "ML002", '"Oracle" is not an algorithm for classification'),
         ("SELECT", "y", {"model_list": ["LGBMRegressor"]}, "ML002", "is not an algorithm for classification"),
         ("SELECT", "c", {"optimization_metric": "f1"}, "ML403", "classification with 3 classes"),
-        ("ALTER TABLE shop.small ALTER a TYPE float8 USING CASE id WHEN 3 THEN 'Infinity' ELSE a END", "y", {}, "ML100",
-         'column "a" holds infinity'),
+        ("ALTER TABLE shop.small ALTER a TYPE float8 USING CASE id WHEN 3 THEN 'Infinity'::float8 ELSE a END", "y", {},
+         "ML100", 'column "a" holds infinity'),
         ("ALTER TABLE shop.small ADD d float8 DEFAULT 'Infinity'", "d", {"task": "regression", "model_list": ["SVR"]},
          "ML102", "it holds infinity"),
     ],
