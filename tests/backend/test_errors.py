@@ -95,6 +95,8 @@ ELSEWHERE = {
     "ChildOutOfMemory": "test_training_process.py",
     "ChildTimeout": "test_training_process.py",
     "FunctionExists": "test_compile.py",
+    "NotCompilable": "test_compile.py",
+    "CompiledTooLarge": "test_compile.py",
 }
 NOT_REACHED = {
     "MlshareError": "the base class",
