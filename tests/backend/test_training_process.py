@@ -13,16 +13,21 @@ from backend.calls import handles, rows, train, value
 
 ROWS = 1_000_000
 OPTIONS = {"model_list": ["RandomForestClassifier"]}
+# The processes that a backend has started: its number is among the words of their command line.
 WORKERS = """
-CREATE FUNCTION public.workers() RETURNS integer LANGUAGE plpython3u AS $$
-import glob
+CREATE FUNCTION public.workers(backend integer, signal integer DEFAULT 0) RETURNS integer LANGUAGE plpython3u AS $$
+import glob, os
 def command(path):
     try:
         with open(path, "rb") as file:
-            return file.read()
+            return file.read().split(b"\\0")
     except OSError:
-        return b""
-return sum(b"mlshare.worker" in command(p) for p in glob.glob("/proc/[0-9]*/cmdline"))
+        return []
+commands = {path: command(path) for path in glob.glob("/proc/[0-9]*/cmdline")}
+found = [p for p, words in commands.items() if b"mlshare.worker" in words and str(backend).encode() in words]
+for path in found if signal else ():
+    os.kill(int(path.split("/")[2]), signal)
+return len(found)
 $$
 """
 
@@ -45,8 +50,8 @@ def trainer(
         yield connection
 
 
-def workers(admin: psycopg.Connection) -> int:
-    return int(value(admin, "SELECT public.workers()"))
+def workers(admin: psycopg.Connection, backend: int) -> int:
+    return int(value(admin, "SELECT public.workers(%s)", backend))
 
 
 def wait(condition: Callable[[], bool], seconds: float) -> float:
@@ -70,7 +75,7 @@ def test_a_timeout_ends_training_of_a_million_rows(trainer: psycopg.Connection, 
     with pytest.raises(psycopg.errors.QueryCanceled):
         train(trainer, "work.large", "y", OPTIONS, "late")
     assert time.monotonic() - start < 3
-    assert workers(admin) == 0
+    assert workers(admin, trainer.info.backend_pid) == 0
     assert value(trainer, "SELECT 1") == 1
     trainer.execute("RESET statement_timeout")
     assert handles(trainer) == set()
@@ -84,7 +89,7 @@ def test_cancel_and_terminate_act_within_a_second(
     pid = trainer.info.backend_pid
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(train, trainer, "work.large", "y", OPTIONS)
-        wait(lambda: workers(admin) == 1, 30)
+        wait(lambda: workers(admin, pid) == 1, 30)
         wait(lambda: "trial" in application_name(admin, pid), 60)
         admin.execute(f"SELECT {function}(%s)", (pid,))
         start = time.monotonic()
@@ -93,7 +98,7 @@ def test_cancel_and_terminate_act_within_a_second(
         ended = time.monotonic() - start
     assert ended < 1
     assert isinstance(caught.value, psycopg.OperationalError)
-    assert wait(lambda: workers(admin) == 0, 5) < 1
+    assert wait(lambda: workers(admin, pid) == 0, 5) < 1
     assert application_name(admin, pid).count("mlshare") == 0
 
 
@@ -119,7 +124,7 @@ def test_a_limit_on_memory_is_an_error_of_sql(trainer: psycopg.Connection, admin
     admin.execute("CALL sys.ml_set('training_memory', 60)")
     with pytest.raises(psycopg.errors.OutOfMemory, match="60 MB"):
         train(trainer, "work.large", "y", OPTIONS, "large")
-    assert workers(admin) == 0
+    assert workers(admin, trainer.info.backend_pid) == 0
     assert handles(trainer) == set()
     admin.execute("CALL sys.ml_set('training_memory', NULL)")
     assert train(trainer, "work.small", "y", {"model_list": ["GaussianNB"]}, "fits") == "fits"
@@ -132,23 +137,14 @@ def test_a_limit_on_time_is_an_error_of_sql(trainer: psycopg.Connection, admin: 
         train(trainer, "work.large", "y", OPTIONS)
     assert caught.value.sqlstate == "ML122"
     assert time.monotonic() - start < 10
-    assert workers(admin) == 0
+    assert workers(admin, trainer.info.backend_pid) == 0
 
 
 def test_a_killed_process_is_an_error_of_sql(trainer: psycopg.Connection, admin: psycopg.Connection) -> None:
-    admin.execute(
-        WORKERS.replace("public.workers() RETURNS integer", "public.kill_workers() RETURNS void").replace(
-            'return sum(b"mlshare.worker" in command(p) for p in glob.glob("/proc/[0-9]*/cmdline"))',
-            "import os, signal\n"
-            "for p in glob.glob('/proc/[0-9]*/cmdline'):\n"
-            "    if b'mlshare.worker' in command(p):\n"
-            "        os.kill(int(p.split('/')[2]), signal.SIGSEGV)",
-        )
-    )
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(train, trainer, "work.large", "y", OPTIONS)
-        wait(lambda: workers(admin) == 1, 30)
-        admin.execute("SELECT public.kill_workers()")
+        wait(lambda: workers(admin, trainer.info.backend_pid) == 1, 30)
+        admin.execute("SELECT public.workers(%s, 11)", (trainer.info.backend_pid,))
         with pytest.raises(psycopg.Error) as caught:
             running.result(timeout=30)
     assert caught.value.sqlstate == "ML121"
