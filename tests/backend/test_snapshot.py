@@ -49,14 +49,14 @@ def test_predictions_fit_their_rows(made: World, fresh: Database, moving: psycop
     with ThreadPoolExecutor(2) as pool:
         writers = [pool.submit(writer, fresh.connect(made.owner), n, done) for n in range(2)]
         try:
-            for turn in range(3):
+            for turn in range(2):
                 calls.predict_table(moving, "shop.moving", handle, f"shop.out_{turn}")
             score = calls.score(moving, "shop.moving", "a", "t_smallint", "r2")
         finally:
             done.set()
     assert all(w.result() > 3 for w in writers)
     assert score < 1
-    for turn in range(3):
+    for turn in range(2):
         inner = f"SELECT id, a, b, c, ml_results AS said FROM shop.out_{turn}"
         wrong = "SELECT count(*) FROM sys.ml_predict(%s, %s) AS p WHERE p.ml_results IS DISTINCT FROM p.row->'said'"
         assert value(moving, wrong, handle, inner) == 0
