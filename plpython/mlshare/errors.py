@@ -61,12 +61,6 @@ class ConflictingOptions(MlshareError):
     sqlstate = "ML003"
 
 
-class UnsupportedTask(MlshareError):
-    """{routine} does not support task "{task}" """
-
-    sqlstate = "ML004"
-
-
 class InvalidArgument(MlshareError):
     """invalid argument {argument}: {reason}"""
 

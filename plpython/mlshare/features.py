@@ -80,7 +80,7 @@ class Numeric:
         if value is None:
             return math.nan
         try:
-            number = math.inf if isinstance(value, bool) else _number(value)
+            number = _number(value)
         except (TypeError, ValueError, OverflowError):
             raise _bad(self.name, value, f"a {self.kind} value") from None
         if math.isinf(number):

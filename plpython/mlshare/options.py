@@ -137,7 +137,7 @@ def _checked(name: str, value: Any, known: Mapping[str, Option]) -> Any:
 def parse_train(text: str | None) -> dict[str, Any]:
     """Options of ml_train, with task, optimization_metric and random_state filled in.
 
-    Errors: those of parse, UnsupportedTask, ConflictingOptions.
+    Errors: those of parse, ConflictingOptions, InvalidMetric.
     """
     from mlshare import metrics
 

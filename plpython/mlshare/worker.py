@@ -57,9 +57,17 @@ def ping(request: dict[str, Any], payload: Table | bytes | None, progress: Progr
 
 
 def end_with(parent: int) -> None:
-    """Have the kernel kill this process when its parent ends, however that happens."""
+    """Have this process end when its parent does, however that happens and whatever is being computed.
+
+    Not by SIGKILL: where the postmaster is process 1, as in a container, it inherits orphans, and one that ends by a
+    signal makes it restart all sessions. The handler is _exit itself, called with the signal's number, 1: a status
+    that the postmaster takes for an ordinary end.
+    """
     libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    libc.signal.argtypes = (ctypes.c_int, ctypes.c_void_p)
+    libc.signal(signal.SIGHUP, ctypes.cast(libc._exit, ctypes.c_void_p))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGHUP, 0, 0, 0)
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     # The parent may have ended before the request was made.
     if os.getppid() != parent:

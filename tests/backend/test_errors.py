@@ -101,7 +101,6 @@ ELSEWHERE = {
 NOT_REACHED = {
     "MlshareError": "the base class",
     "ModelObjectError": "the base class of what a model object can be",
-    "UnsupportedTask": "every task that is accepted is supported",
     "TrainingFailed": "a converted model that answers otherwise would be a fault of ours",
     "ChildError": "a task that fails unexpectedly would be a fault of ours",
     "InstallationError": "needs a server that was set up wrongly",

@@ -67,6 +67,7 @@ def test_the_size_of_imports_is_limited(made: World, fresh: Database) -> None:
     ("arguments", "expected"),
     [
         ("'schema', 'x', 'table', 'y'", {"schema": "x", "table": "y"}),
+        ("", {}),
         ("'n', 1, 'b', true, 'l', sys.json_object('a', NULL)", {"n": 1, "b": True, "l": {"a": None}}),
     ],
 )
