@@ -191,7 +191,6 @@ def test_excluding_every_algorithm(owner: psycopg.Connection) -> None:
     ("table", "target", "sqlstate", "words"),
     [
         ("shop.nowhere", "y", "42P01", 'relation "shop.nowhere" does not exist'),
-        ("shop.nowhere", "y", "42P01", 'relation "shop.nowhere" does not exist'),
         ("shop.loan", "nope", "42703", 'column "nope" does not exist in "shop.loan"'),
         ("shop.loan", "ANSWER", "42703", 'column "ANSWER" does not exist'),
         ("shop.loan", None, "22023", "need a target column"),
