@@ -17,8 +17,6 @@ KEY = "_4aad19ca6e_pk_id"  # HeatWave's name for the key it adds
 PREDICTION, RESULTS = "prediction", "ml_results"
 _NUMBER = "_4aad19ca6e_n"  # numbers the rows inside the statement that writes them
 
-_STRINGS = ("category", "text")
-
 
 def needs(scorer: Scorer) -> tuple[list[tuple[str, Kind]], dict[str, tuple[str, ...]]]:
     """The columns a model needs, and the strings it knows of each (absent: it takes any text)."""
