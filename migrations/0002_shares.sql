@@ -203,7 +203,7 @@ CREATE TABLE mlshare_share.job (
                      CHECK (status IN ('QUEUED', 'RUNNING', 'COMPLETED', 'FAILED', 'CANCELLED')),
     cancel_requested boolean NOT NULL DEFAULT false,
     share_version    integer,
-    worker           integer,                               -- pid of the session that holds the job's advisory lock
+    attempts         integer NOT NULL DEFAULT 0,            -- how often a worker has taken it
     requested        timestamptz NOT NULL DEFAULT now(),
     started          timestamptz,
     ended            timestamptz,
@@ -216,6 +216,8 @@ CREATE TABLE mlshare_share.job (
 );
 CREATE INDEX ON mlshare_share.job (job_id) WHERE status IN ('QUEUED', 'RUNNING');
 CREATE INDEX ON mlshare_share.job (share_id);
+-- A share is published by one worker at a time.
+CREATE UNIQUE INDEX ON mlshare_share.job (share_id) WHERE status = 'RUNNING';
 
 CREATE TABLE mlshare_share.job_segment (
     job_id         bigint NOT NULL REFERENCES mlshare_share.job ON DELETE CASCADE,

@@ -87,6 +87,9 @@ AS $$
 DECLARE
     fits boolean;
 BEGIN
+    IF value IS NULL THEN
+        RETURN NULL;
+    END IF;
     fits := CASE property
         WHEN 'VERSION_ACCESS' THEN regexp_replace(upper(value), '^VERSION_ACCESS_', '') IN ('CURRENT', 'ANY')
         WHEN 'COMPRESSION' THEN lower(value) IN ('snappy', 'zstd')
@@ -130,7 +133,7 @@ BEGIN
         USING new_value, share;
         RETURN;
     END IF;
-    kept := mlshare_share.check_share_property(property, coalesce(new_value, '1'));
+    kept := mlshare_share.check_share_property(property, new_value);
     UPDATE mlshare_share.share AS s
     SET properties = CASE WHEN new_value IS NULL THEN s.properties - property
                           ELSE s.properties || jsonb_build_object(property, kept) END,
@@ -183,7 +186,7 @@ DECLARE
     name text := mlshare_share.check_name('share', new_share_name);
     share uuid := mlshare_share.share_of(old_share_name, share_owner);
 BEGIN
-    UPDATE mlshare_share.share SET share_name = name, updated = now() WHERE share_id = share;
+    UPDATE mlshare_share.share AS s SET share_name = name, updated = now() WHERE s.share_id = share;
 EXCEPTION
     WHEN unique_violation THEN
         PERFORM mlshare_share.taken('share', name);
@@ -217,10 +220,11 @@ LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    parts text[] := parse_ident(relation_name);
+    parts text[];
     schemas text[] := search_schemas;
     found regclass;
 BEGIN
+    parts := parse_ident(relation_name);
     IF cardinality(parts) = 2 THEN
         schemas := parts[1:1];
     ELSIF schema_name IS NOT NULL THEN

@@ -132,25 +132,25 @@ DECLARE
 BEGIN
     CASE property
         WHEN 'TOKEN_LIFETIME' THEN
-            UPDATE mlshare_share.recipient SET token_lifetime = mlshare_share.check_token_lifetime(new_value)
-            WHERE recipient_id = recipient;
+            UPDATE mlshare_share.recipient AS r SET token_lifetime = mlshare_share.check_token_lifetime(new_value)
+            WHERE r.recipient_id = recipient;
         WHEN 'VERSION_ACCESS' THEN
-            UPDATE mlshare_share.recipient
-            SET version_access = regexp_replace(upper(new_value), '^VERSION_ACCESS_', '') WHERE recipient_id = recipient;
+            UPDATE mlshare_share.recipient AS r
+            SET version_access = regexp_replace(upper(new_value), '^VERSION_ACCESS_', '') WHERE r.recipient_id = recipient;
         WHEN 'IP_LIST' THEN
-            UPDATE mlshare_share.recipient SET ip_list = string_to_array(replace(new_value, ' ', ''), ',')::cidr[]
-            WHERE recipient_id = recipient;
+            UPDATE mlshare_share.recipient AS r SET ip_list = string_to_array(replace(new_value, ' ', ''), ',')::cidr[]
+            WHERE r.recipient_id = recipient;
         WHEN 'LOG_LEVEL' THEN
-            UPDATE mlshare_share.recipient SET log_level = new_value::int WHERE recipient_id = recipient;
+            UPDATE mlshare_share.recipient AS r SET log_level = new_value::int WHERE r.recipient_id = recipient;
         WHEN 'EMAIL' THEN
-            UPDATE mlshare_share.recipient SET email = new_value WHERE recipient_id = recipient;
+            UPDATE mlshare_share.recipient AS r SET email = new_value WHERE r.recipient_id = recipient;
         WHEN 'DESCRIPTION' THEN
-            UPDATE mlshare_share.recipient SET description = new_value WHERE recipient_id = recipient;
+            UPDATE mlshare_share.recipient AS r SET description = new_value WHERE r.recipient_id = recipient;
         ELSE
             RAISE EXCEPTION 'Invalid share recipient property: %.', lower(property)
                 USING ERRCODE = 'ML615', HINT = 'Properties are token_lifetime, version_access, ip_list, email, description, log_level.';
     END CASE;
-    UPDATE mlshare_share.recipient SET updated = now() WHERE recipient_id = recipient;
+    UPDATE mlshare_share.recipient AS r SET updated = now() WHERE r.recipient_id = recipient;
 EXCEPTION
     WHEN check_violation OR invalid_text_representation OR not_null_violation THEN
         RAISE EXCEPTION 'Invalid share recipient property: % = %.', lower(property), coalesce(new_value, 'NULL')
@@ -284,14 +284,14 @@ DECLARE
     recipient uuid := mlshare_share.recipient_of(recipient_name, recipient_owner);
     base text := mlshare_share.endpoint(base_endpoint);
     token text := mlshare_share.new_secret();
-    expires timestamptz;
+    deadline timestamptz;
 BEGIN
-    SELECT now() + r.token_lifetime INTO expires FROM mlshare_share.recipient AS r WHERE r.recipient_id = recipient;
+    SELECT now() + r.token_lifetime INTO deadline FROM mlshare_share.recipient AS r WHERE r.recipient_id = recipient;
     INSERT INTO mlshare_share.token (recipient_id, token_hash, expires)
-    VALUES (recipient, mlshare_share.hash(token), populate_share_profile.expires);
+    VALUES (recipient, mlshare_share.hash(token), deadline);
     share_profile := jsonb_build_object(
         'shareCredentialsVersion', 1, 'endpoint', base || '/delta-sharing/', 'bearerToken', token,
-        'expirationTime', to_char(expires AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'));
+        'expirationTime', to_char(deadline AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'));
 END
 $$;
 COMMENT ON PROCEDURE dbms_share.populate_share_profile(text, jsonb, text, text) IS
