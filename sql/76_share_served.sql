@@ -145,3 +145,4 @@ GRANT EXECUTE ON FUNCTION mlshare_share.authenticate(bytea, inet), mlshare_share
     mlshare_share.activation(bytea), mlshare_share.activate(bytea, bytea),
     mlshare_share.record_request(uuid, uuid, text, integer, text, text, text, integer, bigint, bigint, interval, inet,
                                  text, jsonb) TO mlshare_sharing_server;
+GRANT EXECUTE ON FUNCTION mlshare_share.setting_value(text) TO mlshare_sharing_server;

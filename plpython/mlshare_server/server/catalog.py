@@ -119,7 +119,7 @@ class Catalog:
             await cursor.execute(statements("mlshare_server.server")[name], values)
             return await cursor.fetchall()
 
-    async def value(self, name: str, **values: Any) -> Any:
+    async def value(self, name: str, /, **values: Any) -> Any:
         """The one value of a named statement of one row."""
         [row] = await self.rows(name, **values)
         [value] = row.values()
@@ -161,7 +161,7 @@ class Catalog:
 
     async def files(self, recipient: UUID, share: Share, table: Table, after: int = -1) -> AsyncIterator[list[File]]:
         """The files of a table in batches; between them no connection is held for a client that is slow."""
-        values = {"recipient": recipient, "share_id": share.share_id, "table_id": table.table_id}
+        values: dict[str, Any] = {"recipient": recipient, "share_id": share.share_id, "table_id": table.table_id}
         values |= {"version": table.share_version, "count": FILES_AT_ONCE}
         while batch := await self.rows("files", File, after=after, **values):
             yield batch

@@ -1,4 +1,4 @@
-"""URLs of files: of their storage where it signs its own, of this server otherwise; and what this server answers there."""
+"""URLs of files: of their storage where it signs its own, else of this server; and what this server answers there."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ _OPS = {"=": "equal", "<": "lessThan", "<=": "lessThanOrEqual", ">": "greaterTha
 
 
 def predicate(hints: Any, schema: dict[str, Any]) -> dict[str, Any] | None:
-    """All hints that are comparisons of a column with a constant, or IS [NOT] NULL, joined by AND; the rest is left out.
+    """All hints that compare a column with a constant, or say IS [NOT] NULL, joined by AND; the rest is left out.
 
     A hint is one condition, or several with AND between them and no parentheses.
     """
