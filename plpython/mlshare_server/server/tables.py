@@ -96,8 +96,8 @@ class Query:
     files: int = field(default=0)
 
     def wants(self, file: File) -> bool:
-        """Whether the file may hold rows that are asked for."""
-        return all(hints.keeps(predicate, file.stats) for predicate in self.predicates)
+        """Whether the file may hold rows that are asked for; readers of some clients stumble over one without any."""
+        return file.num_rows > 0 and all(hints.keeps(predicate, file.stats) for predicate in self.predicates)
 
     @property
     def enough(self) -> bool:
