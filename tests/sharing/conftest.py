@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,8 +15,8 @@ from psycopg import sql
 
 from fix_db import PASSWORD, Database, identifiers, unique
 from fix_server import Server
+from mlshare_server.worker.main import Worker
 
-pytest_plugins: list[str] = []
 READERS = "SELECT rolname FROM pg_roles WHERE rolname LIKE 'mlshare\\_reader\\_' || %s || '\\_%%'"
 
 
@@ -87,3 +89,24 @@ def server_role(server: Server) -> Iterator[str]:
 def drop(server: Server, name: str) -> None:
     with server.connect() as admin:
         admin.execute(identifiers("DROP ROLE {}", name))
+
+
+@pytest.fixture
+def worker(sharing: Database, worker_role: str) -> Iterator[Worker]:
+    """A publish worker in a thread of the test, connected."""
+    made = Worker(sharing.dsn_of(worker_role), tick=1)
+    thread = threading.Thread(target=made.run, daemon=True)
+    thread.start()
+    with sharing.connect() as admin:
+        wait_for(lambda: admin.execute("SELECT mlshare_share.has_worker()").fetchone()[0])
+    yield made
+    made.stop()
+    thread.join(20)
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 20) -> None:
+    """Wait until something is so."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
