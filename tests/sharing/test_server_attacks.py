@@ -214,8 +214,9 @@ def test_ranges(demo: Shop, reader: Readers) -> None:
     def get(wanted: str, **headers: str) -> requests.Response:
         return requests.get(url, headers={"Range": wanted, **headers}, timeout=5)
 
-    for wanted, first, last in ((f"bytes=0-{size}", 0, size - 1), ("bytes=4-7", 4, 7), ("bytes=-4", size - 4, size - 1),
-                                (f"bytes={size - 4}-", size - 4, size - 1), ("bytes=-99999999", 0, size - 1)):  # fmt: skip
+    good = [(f"bytes=0-{size}", 0, size - 1), ("bytes=4-7", 4, 7), ("bytes=-4", size - 4, size - 1)]
+    good += [(f"bytes={size - 4}-", size - 4, size - 1), ("bytes=-9999999", 0, size - 1)]
+    for wanted, first, last in good:
         answer = get(wanted)
         assert answer.status_code == 206 and answer.content == whole.content[first : last + 1]
         assert answer.headers["content-range"] == f"bytes {first}-{last}/{size}"
@@ -316,8 +317,8 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
     max_leaves=12,
 )
-FIELDS = ["version", "timestamp", "startingVersion", "endingVersion", "limitHint", "maxFiles", "pageToken", 
-          "refreshToken", "includeRefreshToken", "predicateHints", "jsonPredicateHints", "idempotencyKey", "x"]  # fmt: skip
+FIELDS = ["version", "timestamp", "startingVersion", "endingVersion", "limitHint", "maxFiles", "pageToken",
+          "refreshToken", "includeRefreshToken", "predicateHints", "jsonPredicateHints", "x"]  # fmt: skip
 HEADER = st.text(st.characters(min_codepoint=32, max_codepoint=255, blacklist_characters="\x7f"), max_size=60).map(
     str.strip
 )

@@ -31,6 +31,7 @@ PROTOCOL: tuple[tuple[str, str, str, Handler], ...] = (
     ("HEAD", TABLE, "table_version", tables.version),
     ("GET", TABLE + "/metadata", "table_metadata", tables.metadata),
     ("POST", TABLE + "/query", "query_table", tables.query),
+    ("GET", TABLE + "/changes", "table_changes", tables.changes),
     ("POST", TABLE + "/queries/{query}", "query_status", tables.query_status),
 )
 
