@@ -38,9 +38,15 @@ class UnsupportedType(ServerError):
 
 
 class UnsharableRelation(ServerError):
-    """"{table}" cannot be shared: {reason}"""
+    """ "{table}" cannot be shared: {reason}"""
 
     sqlstate = "ML631"
+
+
+class SeveralDimensions(ServerError):
+    """an array in "{table}" has several dimensions, which clients do not have: column {columns}"""
+
+    sqlstate = "ML633"
 
 
 class PublishFailed(ServerError):
@@ -53,3 +59,9 @@ class JobCancelled(ServerError):
     """the job was cancelled"""
 
     sqlstate = "57014"
+
+
+class UnreadableProfile(ServerError):
+    """{path} is not a profile of a data share"""
+
+    sqlstate = "ML650"

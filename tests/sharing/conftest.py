@@ -66,7 +66,9 @@ def login(server: Server, group: str) -> str:
     """Makes a login that is a member of a group."""
     name = unique(group)
     with server.connect() as admin:
-        admin.execute(identifiers("CREATE ROLE {} LOGIN IN ROLE {}", name, group) + sql.SQL(" PASSWORD {}").format(PASSWORD))
+        admin.execute(
+            identifiers("CREATE ROLE {} LOGIN IN ROLE {}", name, group) + sql.SQL(" PASSWORD {}").format(PASSWORD)
+        )
     return name
 
 

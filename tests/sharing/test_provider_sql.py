@@ -47,12 +47,15 @@ def test_the_seed_in_oracles_words(owner: psycopg.Connection) -> None:
         CALL dbms_share.create_share_recipient(recipient_name => 'DEMOUSER', email => 'demo@example.org');
         CALL dbms_share.grant_to_recipient(share_name => 'DEMOUSER_IRIS', recipient_name => 'DEMOUSER');
         CALL dbms_share.add_to_share(
-            share_name => 'DEMOUSER_IRIS', table_name => 'FLOWER', share_schema_name => 'SHAREDEMO', share_table_name => 'FLOWER');
+            share_name => 'DEMOUSER_IRIS', table_name => 'FLOWER',
+            share_schema_name => 'SHAREDEMO', share_table_name => 'FLOWER');
         CALL dbms_share.publish_share(share_name => 'DEMOUSER_IRIS')
     """)
     found = rows(owner, "SELECT share_name, description, current_version FROM sys.user_shares ORDER BY 1")
     assert found == [("DEMOUSER_IRIS", "d", None), ("IRIS", None, None)]
-    assert rows(owner, "SELECT recipient_name, share_name FROM sys.user_share_recipient_grants") == [("DEMOUSER", "DEMOUSER_IRIS")]
+    assert rows(owner, "SELECT recipient_name, share_name FROM sys.user_share_recipient_grants") == [
+        ("DEMOUSER", "DEMOUSER_IRIS")
+    ]
     columns = "share_schema_name, share_table_name, object_type, table_name, status"
     assert rows(owner, f"SELECT {columns} FROM sys.user_share_tables") == [
         ("SHAREDEMO", "FLOWER", "TABLE", "flower", "NOT PUBLISHED")
@@ -69,38 +72,38 @@ def test_names_fold_as_in_oracle(owner: psycopg.Connection) -> None:
 
 
 ERRORS = [
-        ("ML603", "CALL dbms_share.add_to_share('nope', 'flower')"),
-        ("42P01", "CALL dbms_share.add_to_share('iris', 'nope')"),
-        ("42602", "CALL dbms_share.add_to_share('iris', '\"')"),
-        ("42703", "CALL dbms_share.add_to_share('iris', 'flower', column_list => '{nope}')"),
-        ("ML610", "CALL dbms_share.add_to_share('iris', 'flower', where_clause => 'id >')"),
-        ("ML610", "CALL dbms_share.add_to_share('iris', 'flower', where_clause => 'true); DROP TABLE flower; --')"),
-        ("ML610", "CALL dbms_share.add_to_share('iris', 'flower', column_list => '{}')"),
-        ("ML603", "CALL dbms_share.remove_from_share('iris', 'flower')"),
-        ("ML603", "CALL dbms_share.grant_to_recipient('iris', 'nobody')"),
-        ("ML603", "CALL dbms_share.drop_share('nope')"),
-        ("ML603", "CALL dbms_share.drop_share_version('iris', 1)"),
-        ("ML611", "CALL dbms_share.set_current_share_version('iris', 7)"),
-        ("ML605", "CALL dbms_share.update_share_property('iris', 'colour', 'red')"),
-        ("ML605", "CALL dbms_share.update_share_property('iris', 'compression', 'lzma')"),
-        ("ML605", "CALL dbms_share.update_share_property('iris', 'split_size', '1')"),
-        ("ML605", "CALL dbms_share.update_share_property('iris', 'publish_interval', 'soon')"),
-        ("ML607", "CALL dbms_share.create_cloud_storage_link('L2', 'ftp://x/')"),
-        ("ML607", "CALL dbms_share.create_cloud_storage_link('L2', 'file:///a/../b')"),
-        ("42501", "CALL dbms_share.create_cloud_storage_link('L2', 'file:///etc/')"),
-        ("ML604", "CALL dbms_share.create_cloud_storage_link('link', 's3://bucket/')"),
-        ("ML608", "CALL dbms_share.drop_cloud_storage_link('link')"),
-        ("ML603", "CALL dbms_share.set_storage_credential('link', 'nope')"),
-        ("0A000", "CALL dbms_share.create_share('live', 'LIVE', 'link')"),
-        ("ML613", "CALL dbms_share.publish_share('iris')"),
-        ("ML614", "CALL dbms_share.publish_share_wait('iris')"),
-        ("22023", "CALL dbms_share.purge_detached_files(4)"),
-        ("42501", "CALL dbms_share.enable_schema('public')"),
-        ("42501", "CALL dbms_share.update_default_share_property('max_token_lifetime', '900 days')"),
-        ("ML616", "SELECT dbms_share.get_activation_link('bob')"),
-        ("ML616", "SELECT dbms_share.get_activation_link('bob', base_endpoint => 'javascript:alert(1)')"),
-        ("ML616", "SELECT dbms_share.get_activation_link('bob', base_endpoint => 'https://x', expiration => 0)"),
-        ("ML603", "CALL dbms_share.cancel_share_job(1)"),
+    ("ML603", "CALL dbms_share.add_to_share('nope', 'flower')"),
+    ("42P01", "CALL dbms_share.add_to_share('iris', 'nope')"),
+    ("42602", "CALL dbms_share.add_to_share('iris', '\"')"),
+    ("42703", "CALL dbms_share.add_to_share('iris', 'flower', column_list => '{nope}')"),
+    ("ML610", "CALL dbms_share.add_to_share('iris', 'flower', where_clause => 'id >')"),
+    ("ML610", "CALL dbms_share.add_to_share('iris', 'flower', where_clause => 'true); DROP TABLE flower; --')"),
+    ("ML610", "CALL dbms_share.add_to_share('iris', 'flower', column_list => '{}')"),
+    ("ML603", "CALL dbms_share.remove_from_share('iris', 'flower')"),
+    ("ML603", "CALL dbms_share.grant_to_recipient('iris', 'nobody')"),
+    ("ML603", "CALL dbms_share.drop_share('nope')"),
+    ("ML603", "CALL dbms_share.drop_share_version('iris', 1)"),
+    ("ML611", "CALL dbms_share.set_current_share_version('iris', 7)"),
+    ("ML605", "CALL dbms_share.update_share_property('iris', 'colour', 'red')"),
+    ("ML605", "CALL dbms_share.update_share_property('iris', 'compression', 'lzma')"),
+    ("ML605", "CALL dbms_share.update_share_property('iris', 'split_size', '1')"),
+    ("ML605", "CALL dbms_share.update_share_property('iris', 'publish_interval', 'soon')"),
+    ("ML607", "CALL dbms_share.create_cloud_storage_link('L2', 'ftp://x/')"),
+    ("ML607", "CALL dbms_share.create_cloud_storage_link('L2', 'file:///a/../b')"),
+    ("42501", "CALL dbms_share.create_cloud_storage_link('L2', 'file:///etc/')"),
+    ("ML604", "CALL dbms_share.create_cloud_storage_link('link', 's3://bucket/')"),
+    ("ML608", "CALL dbms_share.drop_cloud_storage_link('link')"),
+    ("ML603", "CALL dbms_share.set_storage_credential('link', 'nope')"),
+    ("0A000", "CALL dbms_share.create_share('live', 'LIVE', 'link')"),
+    ("ML613", "CALL dbms_share.publish_share('iris')"),
+    ("ML614", "CALL dbms_share.publish_share_wait('iris')"),
+    ("22023", "CALL dbms_share.purge_detached_files(4)"),
+    ("42501", "CALL dbms_share.enable_schema('public')"),
+    ("42501", "CALL dbms_share.update_default_share_property('max_token_lifetime', '900 days')"),
+    ("ML616", "SELECT dbms_share.get_activation_link('bob')"),
+    ("ML616", "SELECT dbms_share.get_activation_link('bob', base_endpoint => 'javascript:alert(1)')"),
+    ("ML616", "SELECT dbms_share.get_activation_link('bob', base_endpoint => 'https://x', expiration => 0)"),
+    ("ML603", "CALL dbms_share.cancel_share_job(1)"),
 ]
 
 
@@ -116,7 +119,12 @@ def test_a_recipients_properties(owner: psycopg.Connection, sharing: Database) -
     update = "CALL dbms_share.update_recipient_property('bob', %s, %s)"
     error = refused(owner, "ML615", update, "token_lifetime", "91 00:00:00")
     assert error.diag.message_primary == "Invalid share recipient property: token_lifetime = 91 00:00:00."
-    for name, wrong in (("version_access", "NEVER"), ("ip_list", "10.0.0.x"), ("log_level", "9"), ("token_lifetime", "x")):
+    for name, wrong in (
+        ("version_access", "NEVER"),
+        ("ip_list", "10.0.0.x"),
+        ("log_level", "9"),
+        ("token_lifetime", "x"),
+    ):
         refused(owner, "ML615", update, name, wrong)
     # Not around the routine either.
     refused(owner, "42501", "UPDATE mlshare_share.recipient SET token_lifetime = '91 days'")
@@ -146,7 +154,9 @@ def test_tokens_and_links_are_kept_as_hashes(owner: psycopg.Connection, sharing:
     assert first != second
 
 
-def test_secrets_are_readable_by_nobody(owner: psycopg.Connection, sharing: Database, worker_role: str, server_role: str) -> None:
+def test_secrets_are_readable_by_nobody(
+    owner: psycopg.Connection, sharing: Database, worker_role: str, server_role: str
+) -> None:
     owner.execute("CALL dbms_share.create_credential('s3', 'key', 'do-not-show')")
     owner.execute("CALL dbms_share.update_credential('s3', 'password', 'changed')")
     owner.execute("CALL dbms_share.set_storage_credential('link', 's3')")
@@ -164,8 +174,11 @@ def test_secrets_are_readable_by_nobody(owner: psycopg.Connection, sharing: Data
 
 
 def test_the_servers_login_reads_no_table(sharing: Database, server_role: str) -> None:
-    tables = rows(sharing.connect(), "SELECT oid::regclass::text FROM pg_class WHERE relkind = 'r' "
-                                     "AND relnamespace IN ('mlshare_share'::regnamespace, 'sys'::regnamespace)")
+    tables = rows(
+        sharing.connect(),
+        "SELECT oid::regclass::text FROM pg_class WHERE relkind = 'r' "
+        "AND relnamespace IN ('mlshare_share'::regnamespace, 'sys'::regnamespace)",
+    )
     server = sharing.connect(server_role)
     assert len(tables) > 20
     for (table,) in tables:
@@ -179,13 +192,21 @@ def test_others_see_and_change_nothing(owner: psycopg.Connection, provider: Prov
     owner.execute("CALL dbms_share.publish_share('iris')")
     me = one(owner, "SELECT current_user")
     other = provider()
-    views = "SELECT relname FROM pg_class WHERE relnamespace = 'sys'::regnamespace AND relname ~ '^(all|user)_share' AND relkind = 'v'"
+    views = (
+        "SELECT relname FROM pg_class WHERE relnamespace = 'sys'::regnamespace AND relkind = 'v' "
+        "AND relname ~ '^(all|user)_share'"
+    )
     skipped = {"all_share_default_settings", "all_shareable_objects"}
     for (view,) in rows(other, views):
         if view not in skipped:
             assert rows(other, f"SELECT * FROM sys.{view}") == [], view
-    calls = ("drop_share('iris', %s)", "publish_share('iris', %s)", "revoke_from_recipient('iris', 'bob', %s)",
-             "drop_recipient('bob', %s)", "unpublish_share('iris', %s)")
+    calls = (
+        "drop_share('iris', %s)",
+        "publish_share('iris', %s)",
+        "revoke_from_recipient('iris', 'bob', %s)",
+        "drop_recipient('bob', %s)",
+        "unpublish_share('iris', %s)",
+    )
     for call in calls:
         refused(other, "ML603", f"CALL dbms_share.{call}", me)
     refused(other, "42501", "CALL dbms_share.create_share('x', storage_link_name => 'link', share_owner => %s)", me)
@@ -204,7 +225,9 @@ def test_a_member_acts_for_the_owner(owner: psycopg.Connection, sharing: Databas
     assert rows(colleague, "SELECT * FROM sys.user_share_tables") == []
 
 
-def test_who_is_not_enabled_shares_nothing(sharing: Database, role: Callable[..., str], owner: psycopg.Connection) -> None:
+def test_who_is_not_enabled_shares_nothing(
+    sharing: Database, role: Callable[..., str], owner: psycopg.Connection
+) -> None:
     stranger = sharing.connect(role())
     refused(stranger, "ML602", "CALL dbms_share.create_cloud_storage_link('link', 's3://bucket/')")
     refused(stranger, "ML602", "CALL dbms_share.create_share_recipient('bob')")
@@ -272,8 +295,8 @@ def test_everything_belongs_to_the_callers_transaction(owner: psycopg.Connection
 def test_published_state_is_the_workers(owner: psycopg.Connection, place: Path) -> None:
     for statement in (
         "INSERT INTO mlshare_share.version (share_id, share_version) SELECT share_id, 1 FROM mlshare_share.share",
-        "INSERT INTO mlshare_share.file (storage_link_id, table_id, path, first_version) SELECT storage_link_id, share_id, '../x', 1 "
-        "FROM mlshare_share.share",
+        "INSERT INTO mlshare_share.file (storage_link_id, table_id, path, first_version) "
+        "SELECT storage_link_id, share_id, '../x', 1 FROM mlshare_share.share",
         "UPDATE mlshare_share.share SET storage_folder = '../'",
         "UPDATE mlshare_share.share SET last_version = 5",
         "UPDATE mlshare_share.job SET status = 'COMPLETED'",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -91,6 +91,7 @@ def storage(array: pa.Array) -> pa.Array:
 # --- statistics --------------------------------------------------------------------------------------
 
 LONGEST = 32
+LAST = datetime(9999, 12, 31, 23, 59, 59, 999000)
 
 
 def stats(metadata: Any, schema: pa.Schema, without: set[str]) -> str:
@@ -137,7 +138,9 @@ def shown(low: Any, high: Any, kind: pa.DataType) -> tuple[str, str] | None:
     if pa.types.is_date(kind):
         return text(low.isoformat()), text(high.isoformat())
     if pa.types.is_timestamp(kind):
-        return text(instant(low)), text(instant(high, up=True))
+        low, high = low.replace(tzinfo=None), high.replace(tzinfo=None)
+        # The last millisecond that there is cannot be rounded up.
+        return (text(instant(low)), text(instant(high, up=True))) if high < LAST else None
     # A decimal is a number with all its digits.
     return (f"{low:f}", f"{high:f}") if pa.types.is_decimal(kind) else (json.dumps(low), json.dumps(high))
 

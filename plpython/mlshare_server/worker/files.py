@@ -77,6 +77,7 @@ class Parts:
     ) -> None:
         self.storage, self.schema, self.begin, self.end = storage, schema, begin, end
         self.split_size, self.compression = split_size, compression
+        self.group = min(GROUP, split_size // 3)
         self.written: list[Written] = []
         self._floats = [field.name for field in schema if pa.types.is_floating(field.type)]
         self._stack: ExitStack | None = None
@@ -85,10 +86,14 @@ class Parts:
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Take a batch; a full row group is written, a full file closed."""
-        self._waiting.append(batch)
-        self._bytes += batch.nbytes
-        if self._bytes >= min(GROUP, 2 * self.split_size):
-            self._write_group()
+        # A group may not be larger than what is left of a file, and encoded it is hardly larger than it is now.
+        slices = -(-batch.nbytes // self.group)
+        rows = -(-len(batch) // max(slices, 1))
+        for start in range(0, len(batch), max(rows, 1)):
+            self._waiting.append(batch.slice(start, rows))
+            self._bytes += batch.nbytes // slices
+            if self._bytes >= self.group:
+                self._write_group()
 
     def close(self) -> list[Written]:
         """Write what waits; the files."""
@@ -112,7 +117,7 @@ class Parts:
         self._waiting, self._bytes = [], 0
         self._without_nan(table)
         self._writer.write_table(table, row_group_size=len(table))
-        if self._sink.size >= self.split_size - GROUP // 4:
+        if self._sink.size + self.group > self.split_size:
             self._close_file()
 
     def _without_nan(self, table: pa.Table) -> None:

@@ -11,9 +11,12 @@ from itertools import count
 from typing import Any
 from uuid import UUID
 
+import pyarrow as pa
+from adbc_driver_manager import dbapi
 from psycopg.types.json import Jsonb
+from pyarrow.lib import ArrowException
 
-from mlshare_server.errors import PublishFailed, UnsharableRelation
+from mlshare_server.errors import PublishFailed, SeveralDimensions, UnsharableRelation
 from mlshare_server.storage import Storage
 from mlshare_server.worker.arrow import Assembler
 from mlshare_server.worker.files import Parts, Written
@@ -67,6 +70,10 @@ class Publication:
             stack.enter_context(self.job.cancelling(snapshot.cancel))
             self._begin(snapshot)
             tables = [self._describe(snapshot, share) for share in self._tables()]
+            for table in tables:
+                for part in table.parts:
+                    # Names and privileges as the export will find them, but with errors that have an SQLSTATE.
+                    snapshot.execute(f"EXPLAIN {table.query(part)}")
             numbers = count(1)
             segments = [self._segment(snapshot, t, p, next(numbers)) for t in tables for p in t.parts]
             self._export(snapshot, [segment for segment in segments if not segment.reused])
@@ -93,8 +100,9 @@ class Publication:
         return self.job.run("share_tables", share_id=self.share.share_id)
 
     def _describe(self, snapshot: Snapshot, share: Any) -> Table:
-        numeric = share.properties.get("NUMERIC", self._property("NUMERIC", "DOUBLE"))
-        return describe(snapshot, share, numeric)
+        wanted = {**self.properties, **share.properties}
+        rules = {"numeric": wanted.get("NUMERIC", "DOUBLE"), "non_finite": wanted.get("NON_FINITE", "NULL")}
+        return describe(snapshot, share, **rules)
 
     # --- what has not changed ----------------------------------------------------------------------
 
@@ -158,10 +166,9 @@ class Publication:
 
     def _export_piece(self, session: Session, segment: Segment, condition: str) -> list[Written]:
         table = segment.table
-        strict = table.share.properties.get("NON_FINITE", self._property("NON_FINITE", "NULL"))
-        assembler = Assembler(table.columns, non_finite=strict)
+        assembler = Assembler(table.columns, non_finite=table.non_finite)
         parts = self._parts(segment, assembler)
-        with aborting(parts):
+        with aborting(parts), explained(table):
             for batch in session.read(table.query(segment.part, condition)):
                 parts.add(assembler.batch(batch))
                 self.job.advance(rows=batch.num_rows)
@@ -238,6 +245,19 @@ class Publication:
             self.job.run("drop_older", share_id=self.share.share_id, before=self.version)
         elif kept := self.properties.get("RETENTION"):
             self.job.run("keep_last", share_id=self.share.share_id, kept=int(kept))
+
+
+@contextmanager
+def explained(table: Table) -> Iterator[None]:
+    """Turns the failure of an array's cast into the error that it stands for (see Mapper)."""
+    try:
+        yield
+    except (OSError, ArrowException, dbapi.Error) as error:
+        if 'malformed array literal: "{[' not in str(error):
+            raise
+        arrays = [column.name for column in table.columns if pa.types.is_list(column.arrow)]
+        hint = "Declare the column with as many dimensions, such as integer[][]: then it is shared as text."
+        raise SeveralDimensions(table=table.name, columns=" or ".join(arrays), hint=hint) from error
 
 
 @contextmanager

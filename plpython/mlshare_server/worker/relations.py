@@ -38,6 +38,8 @@ class Table:
     primary_key: list[str] | None
     comment: str | None
     definition: str = field(repr=False)
+    # NON_FINITE: whether values that clients cannot read are an ERROR or NULL.
+    non_finite: str = "NULL"
 
     @property
     def name(self) -> str:
@@ -55,7 +57,7 @@ class Table:
         return {"type": "struct", "fields": [column.delta_field() for column in self.columns]}
 
 
-def describe(snapshot: Snapshot, share: Any, numeric: str) -> Table:
+def describe(snapshot: Snapshot, share: Any, *, numeric: str, non_finite: str) -> Table:
     """A table of a share as the snapshot has it."""
     row = snapshot.row("relation", schema_name=share.table_owner, table_name=share.table_name)
     shown = f"{share.table_owner}.{share.table_name}"
@@ -71,9 +73,10 @@ def describe(snapshot: Snapshot, share: Any, numeric: str) -> Table:
     wanted = [a for a in attributes if share.columns is None or a.name in share.columns]
     columns = [mapper.column(attribute) for attribute in wanted]
     check_names(shown, share.columns, columns)
-    definition = repr((columns, mapper.seen, share.where_clause, numeric))
+    definition = digest(repr((columns, mapper.seen, share.where_clause, non_finite)))
     parts = list(parts_of(snapshot, row, share))
-    return Table(share, columns, parts, primary_key(snapshot, row, columns), row.comment, digest(definition))
+    key = primary_key(snapshot, row, columns)
+    return Table(share, columns, parts, key, row.comment, definition, non_finite)
 
 
 def check_names(table: str, wanted: list[str] | None, columns: list[Column]) -> None:
