@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 import threading
@@ -56,10 +57,15 @@ def provider(sharing: Database, role: Callable[..., str], place: Path) -> Callab
             admin.execute(identifiers("CREATE SCHEMA {} AUTHORIZATION {}", made, made))
         connection = sharing.connect(made)
         link = "CALL dbms_share.create_cloud_storage_link('LINK', %s)"
-        connection.execute(link, (f"file://{place}/{made}/",))
+        connection.execute(link, (f"file://{home(connection, place)}/",))
         return connection
 
     return make
+
+
+def home(connection: psycopg.Connection, place: Path) -> Path:
+    """The directory of a provider's storage link."""
+    return place / re.sub(r"\W", "_", connection.execute("SELECT current_user").fetchone()[0])
 
 
 def login(server: Server, group: str) -> str:

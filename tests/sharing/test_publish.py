@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from fix_db import Database
-from sharing.conftest import wait_for
+from sharing.conftest import home, wait_for
 from sharing.test_provider_sql import one, refused, rows
 
 pytestmark = pytest.mark.usefixtures("worker")
@@ -54,8 +54,8 @@ def published(owner: psycopg.Connection, place: Path, table: str = "%", share: s
         share,
         table,
     )
-    me = one(owner, "SELECT current_user")
-    return [row for (name,) in names for row in pq.read_table(place / me / name).to_pylist()]
+    root = home(owner, place)
+    return [row for (name,) in names for row in pq.read_table(root / name).to_pylist()]
 
 
 def test_a_version(owner: psycopg.Connection, place: Path) -> None:
@@ -67,7 +67,7 @@ def test_a_version(owner: psycopg.Connection, place: Path) -> None:
     assert found[41] == {"id": 42, "name": "name 42", "price": Decimal("0.42")}
     assert len(found) == 1000
     ((name, size, count, first, digest),) = rows(owner, FILES, 1)
-    written = (place / one(owner, "SELECT current_user") / name).read_bytes()
+    written = (home(owner, place) / name).read_bytes()
     assert (len(written), hashlib.sha256(written).hexdigest(), count, first) == (size, digest, 1000, 1)
     assert one(owner, "SELECT status FROM sys.user_share_tables") == "PUBLISHED"
     assert rows(owner, "SELECT status, percent_done, num_rows FROM sys.user_share_jobs") == [("COMPLETED", 100, 1000)]
@@ -213,7 +213,7 @@ def test_large_tables_become_several_files(owner: psycopg.Connection, place: Pat
     assert len(sizes) > 3 and max(sizes) <= 500_000
     assert sorted(row["id"] for row in published(owner, place, "BIG")) == list(range(1, 60001))
     name = one(owner, "SELECT file_name FROM sys.user_share_files LIMIT 1")
-    group = pq.ParquetFile(place / one(owner, "SELECT current_user") / name).metadata.row_group(0)
+    group = pq.ParquetFile(home(owner, place) / name).metadata.row_group(0)
     assert group.column(0).compression == "ZSTD"
 
 
@@ -298,7 +298,7 @@ def test_versions_are_kept_served_and_dropped(owner: psycopg.Connection, place: 
     refused(owner, "ML611", "CALL dbms_share.set_current_share_version('s', 1)")
     owner.execute("CALL dbms_share.drop_unused_share_versions('s')")
     assert rows(owner, state) == [(1, "DROPPED"), (2, "CURRENT"), (3, "DROPPED")]
-    files = place / one(owner, "SELECT current_user")
+    files = home(owner, place)
     wait_for(lambda: len([path for path in files.rglob("*.parquet")]) == 1)
     wait_for(lambda: rows(owner, "SELECT * FROM sys.user_share_detached_files") == [])
     owner.execute("CALL dbms_share.unpublish_share('s')")
@@ -325,7 +325,7 @@ def test_what_cannot_be_deleted(owner: psycopg.Connection, place: Path) -> None:
     publish(owner)
     name = one(owner, "SELECT file_name FROM sys.user_share_files LIMIT 1")
     owner.execute("CALL dbms_share.unpublish_share('s'); CALL dbms_share.drop_share_versions('s', 1, 2, false)")
-    path = place / one(owner, "SELECT current_user") / name
+    path = home(owner, place) / name
     # A directory in its place cannot be unlinked.
     path.unlink()
     path.mkdir()
@@ -347,7 +347,7 @@ def test_storage_is_really_tried(owner: psycopg.Connection, place: Path) -> None
     validate = "CALL dbms_share.validate_share_storage('link', NULL)"
     passed = dict.fromkeys(("READ", "WRITE", "CREATE_PAR", "DELETE_PAR", "DELETE"), "PASSED")
     assert one(owner, validate) == passed
-    mine = place / one(owner, "SELECT current_user")
+    mine = home(owner, place)
     assert list(mine.iterdir()) == []
     mine.rmdir()
     mine.write_text("no directory")

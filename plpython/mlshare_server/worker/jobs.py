@@ -114,8 +114,10 @@ class Job:
         """The job is not done, and this is why."""
         told = describe(error)
         cancelled = self.cancelled.is_set()
-        status = "CANCELLED" if cancelled else "FAILED"
-        text = "the job was cancelled" if cancelled else told.pop("message")
+        status = "INTERRUPTED" if self.given_back else "CANCELLED" if cancelled else "FAILED"
+        text = told.pop("message")
+        if cancelled:
+            told, text = {"sqlstate": JobCancelled.sqlstate}, "the job was cancelled"
         with self.connection.transaction():
             if self.row.share_id:
                 version = self.one("version_of_job", job_id=self.id)

@@ -162,9 +162,12 @@ class Worker:
             log.info("job %s: done, %s rows, %s bytes", job.id, job.num_rows, job.size)
         except Exception as error:  # noqa: BLE001 - whatever it is, the owner of the job must be told
             log.warning("job %s: %s", job.id, error)
-            with suppress(psycopg.Error):
+            try:
                 job.fail(error)
                 clean(job)
+            except Exception:
+                # With the connection gone, the next look around finds the job.
+                log.exception("job %s could not be ended", job.id)
         finally:
             job.close()
             with suppress(OSError):
