@@ -27,6 +27,7 @@ TASKS = {
     "train": "mlshare.fit:train",
     "audit": "mlshare.audit:run",
     "compile": "mlshare.compile:run",
+    "share": "mlshare.shares.task:run",
 }
 
 _PR_SET_PDEATHSIG = 1

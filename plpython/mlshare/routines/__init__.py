@@ -21,6 +21,15 @@ from mlshare.routines.predict import (
     ml_predict_table,
     ml_score,
 )
+from mlshare.routines.shares import (
+    create_share_link_view,
+    create_share_provider,
+    discover_available_shares,
+    discover_available_tables,
+    drop_share_link_view,
+    refresh_share_link_view,
+    set_share_provider_credential,
+)
 from mlshare.routines.sharing import _model_privileges, ml_model_grant, ml_model_revoke
 from mlshare.routines.train import ml_train
 from mlshare.routines.transfer import ml_model_export, ml_model_import
@@ -34,6 +43,11 @@ __all__ = [
     "_scored",
     "_scored_values",
     "check_environment",
+    "create_share_link_view",
+    "create_share_provider",
+    "discover_available_shares",
+    "discover_available_tables",
+    "drop_share_link_view",
     "ml_create_or_upgrade_catalog",
     "ml_model_active",
     "ml_model_compile",
@@ -49,4 +63,6 @@ __all__ = [
     "ml_predict_table",
     "ml_score",
     "ml_train",
+    "refresh_share_link_view",
+    "set_share_provider_credential",
 ]
