@@ -92,12 +92,10 @@ class Catalog:
         options = {"autocommit": True, "application_name": "mlshare-server serve"}
         self.pool = AsyncConnectionPool(dsn, min_size=1, max_size=connections, timeout=10, kwargs=options, open=False)
         self._storages: dict[UUID, tuple[float, Storage]] = {}
-        self._private_endpoints = False
 
     async def open(self) -> None:
         """Connect; an error where that is not possible."""
         await self.pool.open(wait=True, timeout=30)
-        self._private_endpoints = await self.setting("private_endpoints") == "true"
 
     async def close(self) -> None:
         await self.pool.close()
@@ -177,6 +175,7 @@ class Catalog:
         [row] = await self.rows("storage_access", link=link)
         if row["uri"] is None:
             return None
-        opened = await asyncio.to_thread(open_storage, Access(**row), private_endpoints=self._private_endpoints)
+        private = await self.setting("private_endpoints") == "true"
+        opened = await asyncio.to_thread(open_storage, Access(**row), private_endpoints=private)
         self._storages[link] = (time.monotonic(), opened)
         return opened

@@ -115,7 +115,17 @@ async def query(request: Request, call: Call) -> Response:
     wanted = await asked_for(request, call, share, table, body)
     call.noted |= {"share_version": wanted.table.share_version, "num_files": 0, "size": 0}
     named = headers(request, wanted.table.share_version, delta=wanted.delta)
-    return StreamingResponse(stream(request, call, wanted), headers=named, media_type=NDJSON)
+    lines = stream(request, call, wanted)
+    # Up to the first files before the answer begins: where they cannot be signed, it is an error and not a torn answer.
+    first = await anext(lines) + await anext(lines, b"")
+    return StreamingResponse(after(first, lines), headers=named, media_type=NDJSON)
+
+
+async def after(first: bytes, lines: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """What was read already, then what is still to come."""
+    yield first
+    async for part in lines:
+        yield part
 
 
 async def asked_for(request: Request, call: Call, share: Share, table: Table, body: dict[str, Any]) -> Query:
