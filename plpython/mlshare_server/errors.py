@@ -19,6 +19,12 @@ class ServerError(Exception):
         return "\n".join(line for line in (self.message, self.detail, self.hint) if line)
 
 
+class NoDatabase(ServerError):
+    """no connection string was given"""
+
+    sqlstate = "ML601"
+
+
 class StorageError(ServerError):
     """storage {uri} cannot be used: {reason}"""
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 
 import uvicorn
 from starlette.types import ASGIApp
 
+from mlshare_server.errors import NoDatabase
 from mlshare_server.server.app import application
 from mlshare_server.server.endpoint import JsonLines
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
-    parser.add_argument("dsn", help="connection string of a member of mlshare_sharing_server")
+    given = os.environ.get("MLSHARE_SERVER_DSN")
+    text = "connection string of a login in role mlshare_sharing_server (default: the variable MLSHARE_SERVER_DSN)"
+    parser.add_argument("dsn", nargs="?", default=given, help=text)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=8080, help="port to listen on (default: %(default)s)")
     parser.add_argument("--public-url", help="what clients have in front of /delta-sharing (default: what they call)")
@@ -31,6 +35,8 @@ def main(args: argparse.Namespace) -> int:
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=logging.INFO, handlers=[handler])
+    if not args.dsn:
+        raise NoDatabase()
     app: ASGIApp = application(args.dsn, public_url=args.public_url, connections=args.connections)
     if args.prefix:
         app = below(app, args.prefix.rstrip("/"))

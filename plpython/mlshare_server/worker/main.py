@@ -15,7 +15,7 @@ from typing import Any
 import psycopg
 
 from mlshare_server.database import connect, statements
-from mlshare_server.errors import PublishFailed
+from mlshare_server.errors import NoDatabase
 from mlshare_server.worker.jobs import NAME, Job
 from mlshare_server.worker.publish import Publication
 from mlshare_server.worker.upkeep import DROP, purge, storage_of, validate
@@ -41,7 +41,7 @@ def main(args: argparse.Namespace) -> int:
     """Work until told to stop."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     if not args.dsn:
-        raise PublishFailed(reason="no connection string was given")
+        raise NoDatabase()
     worker = Worker(args.dsn, args.jobs)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: worker.stop())
