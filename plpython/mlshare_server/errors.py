@@ -22,7 +22,7 @@ class ServerError(Exception):
 class NoDatabase(ServerError):
     """no connection string was given"""
 
-    sqlstate = "ML601"
+    sqlstate = "ML600"
 
 
 class StorageError(ServerError):

@@ -60,6 +60,7 @@ class ShareDemo:
 
     def __init__(self, dsn: str, home: Path, names: Names, out: TextIO = sys.stdout) -> None:
         self.dsn, self.home, self.names, self.out = dsn, home, names, out
+        self.processes: list[subprocess.Popen[bytes]] = []
         self.password = secrets.token_urlsafe(16)
         self.url = f"http://127.0.0.1:{free_port()}"
 
@@ -153,6 +154,7 @@ class ShareDemo:
                 [sys.executable, "-m", "mlshare_server", command, *words],
                 env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/",
             )  # fmt: skip
+        self.processes.append(process)
         (self.home / f"{command}.pid").write_text(str(process.pid))
 
     def wait(self) -> None:
