@@ -108,8 +108,7 @@ LANGUAGE plpython3u
 SET search_path = pg_catalog, pg_temp
 AS $python$
 GD.get("mlshare") or plpy.execute("SELECT sys._start()")
-return GD["mlshare"].create_share_link_view(
-    view_name, share_link_name, share_schema_name, share_table_name, column_names, where_clause)
+return GD["mlshare"].create_share_link_view(view_name, share_link_name, share_schema_name, share_table_name, column_names, where_clause)
 $python$;
 COMMENT ON PROCEDURE dbms_share.create_share_link_view(text, text, text, text, text[], text) IS
     'Makes a view of a shared table: only those columns and rows are fetched, and kept here until the share has a new version';

@@ -97,10 +97,16 @@ ELSEWHERE = {
     "FunctionExists": "test_compile.py",
     "NotCompilable": "test_compile.py",
     "CompiledTooLarge": "test_compile.py",
+    **dict.fromkeys(
+        ("EndpointRefused", "ShareServerError", "TokenRefused", "ShareNotFound", "ProviderCredential", "InvalidProfile"),
+        "../sharing/test_consumer.py",
+    ),
+    **dict.fromkeys(("UnreadableColumn", "UnknownShareObject"), "../sharing/test_consumer.py"),
 }
 NOT_REACHED = {
     "MlshareError": "the base class",
     "ModelObjectError": "the base class of what a model object can be",
+    "ShareReadError": "the base class of what can happen when shares of others are read",
     "TrainingFailed": "a converted model that answers otherwise would be a fault of ours",
     "ChildError": "a task that fails unexpectedly would be a fault of ours",
     "InstallationError": "needs a server that was set up wrongly",

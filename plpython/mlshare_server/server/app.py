@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -12,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
-from mlshare_server.server import activation, files, listing, tables
+from mlshare_server.server import activation, changes, files, listing, tables
 from mlshare_server.server.catalog import Catalog
 from mlshare_server.server.endpoint import Endpoint, Handler, Services, no_such_place
 from mlshare_server.server.errors import Unavailable
@@ -31,7 +33,7 @@ PROTOCOL: tuple[tuple[str, str, str, Handler], ...] = (
     ("HEAD", TABLE, "table_version", tables.version),
     ("GET", TABLE + "/metadata", "table_metadata", tables.metadata),
     ("POST", TABLE + "/query", "query_table", tables.query),
-    ("GET", TABLE + "/changes", "table_changes", tables.changes),
+    ("GET", TABLE + "/changes", "table_changes", changes.changes),
     ("POST", TABLE + "/queries/{query}", "query_status", tables.query_status),
 )
 
@@ -42,6 +44,7 @@ def routes() -> list[BaseRoute]:
         Route(path, Endpoint(name, handler), methods=[method]) for method, path, name, handler in PROTOCOL
     ]
     protocol.append(Route("/files/{file}", Endpoint("file", files.file, with_token=False), methods=["GET"]))
+    protocol.append(Route("/changes/{file}", Endpoint("file", changes.file, with_token=False), methods=["GET"]))
     page = "/_adpshr/delta-sharing/download"
     return [
         Mount("/delta-sharing", routes=protocol),
@@ -77,8 +80,10 @@ def application(dsn: str, *, public_url: str | None = None, connections: int = 1
         await catalog.open()
         try:
             signer = Signer(await catalog.value("secret", name="signing"))
-            app.state.services = Services(catalog, signer, Metrics(), public_url and public_url.rstrip("/"))
-            yield
+            with TemporaryDirectory(prefix="mlshare-server-") as directory:
+                url = public_url and public_url.rstrip("/")
+                app.state.services = Services(catalog, signer, Metrics(), url, Path(directory))
+                yield
         finally:
             await catalog.close()
 
@@ -94,7 +99,7 @@ class _Compressed(GZipMiddleware):
     """Compresses answers, but not files: they are compressed already, and ranges count their own bytes."""
 
     async def __call__(self, scope, receive, send):  # type: ignore[no-untyped-def]
-        if "/files/" in scope.get("path", ""):
+        if scope.get("path", "").endswith(".parquet"):
             await self.app(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)

@@ -152,6 +152,17 @@ class Catalog:
         found: list[Table] = await self.rows("table_at", Table, **values)
         return found[0] if found else None
 
+    async def table_by_id(
+        self, recipient: UUID, share_id: str, table_id: str
+    ) -> tuple[Share | None, Table | None, list[Version]]:
+        """A share and a table of its current version by their ids, with the versions that may be read."""
+        shares: list[Share] = await self.rows("share_by_id", Share, recipient=recipient, share_id=share_id)
+        values = {"recipient": recipient, "share_id": share_id, "table_id": table_id}
+        tables: list[Table] = await self.rows("table_by_id", Table, **values) if shares else []
+        if not tables:
+            return None, None, []
+        return shares[0], tables[0], await self.versions(recipient, shares[0], tables[0])
+
     async def versions(self, recipient: UUID, share: Share, table: Table) -> list[Version]:
         """The versions with that table that may be read, in order."""
         values = {"recipient": recipient, "share_id": share.share_id, "table_id": table.table_id}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import time
@@ -9,8 +10,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 import psycopg
 from psycopg.types.json import Jsonb
@@ -36,6 +39,12 @@ class Services:
     signer: Signer
     metrics: Metrics
     public_url: str | None
+    directory: Path
+    _locks: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
+
+    def lock(self, name: str) -> asyncio.Lock:
+        """A lock for work that one request does for all that want the same."""
+        return self._locks.setdefault(name, asyncio.Lock())
 
 
 @dataclass

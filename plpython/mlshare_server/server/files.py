@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import BinaryIO
 from uuid import UUID
 
@@ -48,6 +48,11 @@ async def sign_all(request: Request, call: Call, files: list[File], expires: int
     return await to_thread.run_sync(lambda: [sign(file) for file in files])
 
 
+def signed_query(call: Call, name: str, expires: int) -> str:
+    """The query of the URL of something that this server gives itself."""
+    return call.services.signer.file_query(name, str(call.who), expires)
+
+
 async def storage_of(call: Call, link: UUID) -> Storage:
     """The storage of a link. Unavailable where the settings do not allow it or it cannot be opened."""
     try:
@@ -75,11 +80,11 @@ async def file(request: Request, call: Call) -> Response:
     call.noted |= {"num_files": 1, "details": {"file": named[1]}}
     if url := storage.sign(row["path"], 300):
         return RedirectResponse(url)
-    return await deliver(request, call, storage, row["path"], row["size"], named[1])
+    return await byte_answer(request, call, lambda: storage.open(row["path"]), row["size"], named[1])
 
 
-async def deliver(request: Request, call: Call, storage: Storage, path: str, size: int, name: str) -> Response:
-    """The bytes that are asked for."""
+async def byte_answer(request: Request, call: Call, opened: Callable[[], BinaryIO], size: int, name: str) -> Response:
+    """The bytes of a file that are asked for: all, or one range."""
     first, last = 0, size - 1
     headers = {"Accept-Ranges": "bytes", "ETag": f'"{name}"', "Cache-Control": "private, max-age=3600, immutable"}
     status = 200
@@ -91,7 +96,7 @@ async def deliver(request: Request, call: Call, storage: Storage, path: str, siz
         status, headers["Content-Range"] = 206, f"bytes {first}-{last}/{size}"
     headers["Content-Length"] = str(last - first + 1)
     try:
-        source = await to_thread.run_sync(storage.open, path)
+        source = await to_thread.run_sync(opened)
     except (FileNotFoundError, ServerError) as error:
         raise NotFound(what="the file is no longer there") from error
     call.noted["size"] = last - first + 1

@@ -45,6 +45,17 @@ FROM mlshare_share.served_table
 WHERE recipient_id = %(recipient)s AND share_id = %(share_id)s AND table_id = %(table_id)s
   AND share_version = %(version)s
 
+-- share_by_id(recipient, share_id)
+SELECT share_id, share_name, comment, current_version, history, url_lifetime
+FROM mlshare_share.served_share
+WHERE recipient_id = %(recipient)s AND share_id = %(share_id)s
+
+-- table_by_id(recipient, share_id, table_id)
+SELECT table_id, share_version, published, schema_name, table_name, table_schema, primary_key, comment, num_files, size
+FROM mlshare_share.served_table
+WHERE recipient_id = %(recipient)s AND share_id = %(share_id)s AND table_id = %(table_id)s
+ORDER BY share_version DESC LIMIT 1
+
 -- versions(recipient, share_id, table_id)
 SELECT share_version, published
 FROM mlshare_share.served_table

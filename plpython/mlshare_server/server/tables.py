@@ -18,7 +18,7 @@ from mlshare_server.server import actions, hints, sqlhints, travel
 from mlshare_server.server.asked import Capabilities, body_of, moment, number
 from mlshare_server.server.catalog import File, Share, Table
 from mlshare_server.server.endpoint import Call
-from mlshare_server.server.errors import Invalid, Malformed, NoChanges, NoHistory, NotFound
+from mlshare_server.server.errors import Invalid, Malformed, NoHistory, NotFound
 from mlshare_server.server.files import sign_all
 
 NDJSON = "application/x-ndjson; charset=utf-8"
@@ -47,8 +47,8 @@ def file_id_hash(request: Request) -> str | None:
 
 
 def has_changes(share: Share, table: Table) -> bool:
-    """Whether what changed between versions can be told."""
-    return False
+    """Whether what changed between versions can be told by row."""
+    return share.history and bool(table.primary_key)
 
 
 async def version(request: Request, call: Call) -> Response:
@@ -235,18 +235,6 @@ async def chosen(call: Call, wanted: Query) -> AsyncIterator[list[File]]:
         if wanted.enough or wanted.next_page:
             return
         await asyncio.sleep(0)
-
-
-async def changes(request: Request, call: Call) -> Response:
-    """GET …/changes"""
-    _, table = await travel.table_of(request, call)
-    values = dict(request.query_params)
-    travel.only_one(values, "startingVersion", "startingTimestamp")
-    travel.only_one(values, "endingVersion", "endingTimestamp")
-    first = number("startingVersion", values.get("startingVersion"))
-    if first is None and moment("startingTimestamp", values.get("startingTimestamp")) is None:
-        raise Invalid(reason="No startingVersion or startingTimestamp provided for CDF read.")
-    raise NoChanges(schema=table.schema_name, table=table.table_name)
 
 
 async def query_status(request: Request, call: Call) -> Response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from starlette.requests import Request
 
@@ -46,6 +47,11 @@ async def at(call: Call, share: Share, table: Table, values: dict[str, Any]) -> 
     found = await by_number(call, share, table, versions, wanted)
     call.noted["share_version"] = found.share_version
     return found
+
+
+def uuid_of(text: str) -> UUID:
+    """A recipient that a signature vouches for."""
+    return UUID(text)
 
 
 async def by_number(call: Call, share: Share, table: Table, versions: list[Version], wanted: int) -> Table:
