@@ -27,7 +27,12 @@ FROM pg_proc WHERE pronamespace = 'sys'::regnamespace
 
 
 # Readable by whoever has USAGE on the schema; the last two show only what the caller may see.
-OPEN = ("relation sys.ml_settings", "relation sys.ml_model_privileges", "relation sys.ml_cache")
+OPEN = (
+    "relation sys.all_share_default_settings",
+    "relation sys.ml_settings",
+    "relation sys.ml_model_privileges",
+    "relation sys.ml_cache",
+)
 
 
 @pytest.fixture
