@@ -60,7 +60,7 @@ class Snapshot:
         self.connection: psycopg.Connection[Any] = connect(reader.dsn, NAME)
         self.connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         self.connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(reader.owner)))
-        row = self.connection.execute("SELECT pg_export_snapshot() AS name, now() AS moment").fetchone()
+        row: Any = self.connection.execute("SELECT pg_export_snapshot() AS name, now() AS moment").fetchone()
         self.name: str = row.name
         self.moment: datetime = row.moment
 

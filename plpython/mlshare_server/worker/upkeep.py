@@ -54,12 +54,16 @@ def validate(job: Job, storage: Storage) -> dict[str, str]:
             return
         raise StorageError(uri=path, reason="the file is still there after it was deleted")
 
+    def delete() -> None:
+        storage.delete(path)
+        gone()
+
     steps: dict[str, Callable[[], Any]] = {
         "WRITE": write,
         "READ": read,
         # A signed URL cannot be taken back: it ends with its file.
         "CREATE_PAR": fetch,
-        "DELETE": lambda: (storage.delete(path), gone()),
+        "DELETE": delete,
         "DELETE_PAR": gone,
     }
     found = {name: attempt(step) for name, step in steps.items()}
