@@ -97,11 +97,9 @@ ELSEWHERE = {
     "FunctionExists": "test_compile.py",
     "NotCompilable": "test_compile.py",
     "CompiledTooLarge": "test_compile.py",
-    **dict.fromkeys(
-        ("EndpointRefused", "ShareServerError", "TokenRefused", "ShareNotFound", "ProviderCredential", "InvalidProfile"),
-        "../sharing/test_consumer.py",
-    ),
-    **dict.fromkeys(("UnreadableColumn", "UnknownShareObject"), "../sharing/test_consumer.py"),
+    **dict.fromkeys(("EndpointRefused", "TokenRefused", "ShareNotFound"), "../sharing/test_consumer.py"),
+    **dict.fromkeys(("ProviderCredential", "InvalidProfile", "UnknownShareObject"), "../sharing/test_consumer.py"),
+    **dict.fromkeys(("ShareServerError", "UnreadableColumn"), "../sharing/test_consumer_hostile.py"),
 }
 NOT_REACHED = {
     "MlshareError": "the base class",
