@@ -39,12 +39,16 @@ Space = Mapping[str, Number | Choice]
 
 @dataclass(frozen=True)
 class Problem:
-    """What is learned: classes are positions 0 … n_classes - 1; regression has n_classes 0."""
+    """What is learned: classes are positions 0 … n_classes - 1; regression has n_classes 0.
+
+    ``scaled``: matrix columns are standardised first where the algorithm asks for it.
+    """
 
     task: Task
     n_classes: int
     seed: int
     threads: int
+    scaled: bool = True
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,8 @@ class Fitted:
     tolerance: float = 1e-6
 
 
-Fit: TypeAlias = "Callable[[Problem, Params, Floats, Floats, Held | None], Fitted]"
+# Rows x [n, F], targets y [n], rows to stop on, weights [n] > 0 of the rows.
+Fit: TypeAlias = "Callable[[Problem, Params, Floats, Floats, Held | None, Floats | None], Fitted]"
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from sklearn import svm
 
 from mlshare.convert import graph
 from mlshare.estimators.base import Fitted, Floats, Held, Params, Problem
-from mlshare.estimators.linear import Scorer, calibrate, probabilities, unconverged_is_fine
+from mlshare.estimators.linear import Scorer, calibrate, probabilities, scaled, unconverged_is_fine
 from mlshare.estimators.scaling import Scaling
 
 _CACHE_MB = 200
@@ -19,14 +19,14 @@ def _gamma(params: Params, x: Floats) -> float:
     return float(params["gamma"] / x.shape[1])
 
 
-def _one_against_rest(params: Params, gamma: float, n_classes: int, z: Floats, y: Floats) -> Floats:
+def _one_against_rest(params: Params, gamma: float, n_classes: int, z: Floats, y: Floats, own: Floats | None) -> Floats:
     """Support weights [n, k] of the rows, and the intercepts as a last row: [n + 1, k]."""
     positives = [1] if n_classes == 2 else list(range(n_classes))
     out = np.zeros((len(z) + 1, len(positives)))
     for k, positive in enumerate(positives):
         model = svm.SVC(C=params["C"], gamma=gamma, cache_size=_CACHE_MB, max_iter=_ITERATIONS)
         with unconverged_is_fine():
-            model.fit(z, y == positive)
+            model.fit(z, y == positive, sample_weight=own)
         out[model.support_, k] = model.dual_coef_[0]
         out[-1, k] = model.intercept_[0]
     return out
@@ -37,30 +37,34 @@ def _kernel(a: Floats, b: Floats, gamma: float) -> Floats:
     return np.asarray(np.exp(-gamma * distance))
 
 
-def svc(problem: Problem, params: Params, x: Floats, y: Floats, held: Held | None) -> Fitted:
+def svc(
+    problem: Problem, params: Params, x: Floats, y: Floats, held: Held | None, weights: Floats | None = None
+) -> Fitted:
     """SVC, one class against the rest; a logistic layer over its scores gives probabilities."""
-    scaling = Scaling.of(x)
+    scaling = scaled(problem, x, weights)
     z, gamma = scaling.apply(x), _gamma(params, x)
 
-    def fit(rows: Floats, labels: Floats) -> Scorer:
-        weights = _one_against_rest(params, gamma, problem.n_classes, rows, labels)
-        return lambda new: np.asarray(_kernel(new, rows, gamma) @ weights[:-1] + weights[-1])
+    def fit(rows: Floats, labels: Floats, weights: Floats | None) -> Scorer:
+        own = _one_against_rest(params, gamma, problem.n_classes, rows, labels, weights)
+        return lambda new: np.asarray(_kernel(new, rows, gamma) @ own[:-1] + own[-1])
 
-    weights = _one_against_rest(params, gamma, problem.n_classes, z, y)
-    slope, shift = calibrate(problem, fit, z, y)
-    return _machine(problem, scaling, gamma, z, weights[:-1] @ slope, weights[-1] @ slope + shift)
+    own = _one_against_rest(params, gamma, problem.n_classes, z, y, weights)
+    slope, shift = calibrate(problem, fit, z, y, weights)
+    return _machine(problem, scaling, gamma, z, own[:-1] @ slope, own[-1] @ slope + shift)
 
 
-def svr(problem: Problem, params: Params, x: Floats, y: Floats, held: Held | None) -> Fitted:
+def svr(
+    problem: Problem, params: Params, x: Floats, y: Floats, held: Held | None, weights: Floats | None = None
+) -> Fitted:
     """Support vector regression of the standardised target."""
-    scaling, target = Scaling.of(x), Scaling.of(y)
+    scaling, target = scaled(problem, x, weights), Scaling.of(y, weights)
     z, gamma = scaling.apply(x), _gamma(params, x)
     model = svm.SVR(C=params["C"], epsilon=params["epsilon"], gamma=gamma, cache_size=_CACHE_MB, max_iter=_ITERATIONS)
     with unconverged_is_fine():
-        model.fit(z, target.apply(y))
-    weights = np.zeros((len(z), 1))
-    weights[model.support_, 0] = model.dual_coef_[0] * target.scale
-    return _machine(problem, scaling, gamma, z, weights, model.intercept_ * target.scale + target.center)
+        model.fit(z, target.apply(y), sample_weight=weights)
+    own = np.zeros((len(z), 1))
+    own[model.support_, 0] = model.dual_coef_[0] * target.scale
+    return _machine(problem, scaling, gamma, z, own, model.intercept_ * target.scale + target.center)
 
 
 def _machine(problem: Problem, scaling: Scaling, gamma: float, z: Floats, weights: Floats, bias: Floats) -> Fitted:

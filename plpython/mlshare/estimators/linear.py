@@ -46,26 +46,39 @@ def _linear(problem: Problem, scaling: Scaling, weights: Floats, bias: Floats) -
     return Fitted(predict, lambda: graph.linear_model(problem.task, folded, moved))
 
 
-def logistic(problem: Problem, params: Params, x: Floats, y: Floats, held: Held | None) -> Fitted:
+def scaled(problem: Problem, x: Floats, weights: Floats | None) -> Scaling:
+    """How the matrix columns are standardised, unless the problem leaves them as they are."""
+    return Scaling.of(x, weights) if problem.scaled else Scaling.none(x)
+
+
+def logistic(
+    problem: Problem, params: Params, x: Floats, y: Floats, held: Held | None, weights: Floats | None = None
+) -> Fitted:
     """Logistic regression, multinomial for more than two classes."""
-    scaling = Scaling.of(x)
+    scaling = scaled(problem, x, weights)
     model = linear_model.LogisticRegression(C=params["C"], max_iter=300)
     with unconverged_is_fine():
-        model.fit(scaling.apply(x), y)
+        model.fit(scaling.apply(x), y, sample_weight=weights)
     return _linear(problem, scaling, model.coef_.T, model.intercept_)
 
 
-def least_squares(problem: Problem, params: Params, x: Floats, y: Floats, held: Held | None) -> Fitted:
+def least_squares(
+    problem: Problem, params: Params, x: Floats, y: Floats, held: Held | None, weights: Floats | None = None
+) -> Fitted:
     """Linear regression, with a little shrinkage so that dependent columns do no harm."""
-    scaling, target = Scaling.of(x), Scaling.of(y)
-    model = linear_model.Ridge(alpha=params["alpha"] * len(x)).fit(scaling.apply(x), target.apply(y))
-    weights = np.asarray(model.coef_)[:, None] * target.scale
-    return _linear(problem, scaling, weights, np.array([model.intercept_ * target.scale + target.center]))
+    scaling, target = scaled(problem, x, weights), Scaling.of(y, weights)
+    model = linear_model.Ridge(alpha=params["alpha"] * len(x)).fit(
+        scaling.apply(x), target.apply(y), sample_weight=weights
+    )
+    slopes = np.asarray(model.coef_)[:, None] * target.scale
+    return _linear(problem, scaling, slopes, np.array([model.intercept_ * target.scale + target.center]))
 
 
-def linear_svr(problem: Problem, params: Params, x: Floats, y: Floats, held: Held | None) -> Fitted:
+def linear_svr(
+    problem: Problem, params: Params, x: Floats, y: Floats, held: Held | None, weights: Floats | None = None
+) -> Fitted:
     """Linear support vector regression."""
-    scaling, target = Scaling.of(x), Scaling.of(y)
+    scaling, target = scaled(problem, x, weights), Scaling.of(y, weights)
     # The squared loss is solved in the primal, whose cost is linear in the rows.
     model = svm.LinearSVR(
         C=params["C"],
@@ -75,49 +88,59 @@ def linear_svr(problem: Problem, params: Params, x: Floats, y: Floats, held: Hel
         random_state=problem.seed,
     )
     with unconverged_is_fine():
-        model.fit(scaling.apply(x), target.apply(y))
-    weights = np.asarray(model.coef_).reshape(-1, 1) * target.scale
-    return _linear(problem, scaling, weights, model.intercept_ * target.scale + target.center)
+        model.fit(scaling.apply(x), target.apply(y), sample_weight=weights)
+    slopes = np.asarray(model.coef_).reshape(-1, 1) * target.scale
+    return _linear(problem, scaling, slopes, model.intercept_ * target.scale + target.center)
 
 
-def linear_svc(problem: Problem, params: Params, x: Floats, y: Floats, held: Held | None) -> Fitted:
+def linear_svc(
+    problem: Problem, params: Params, x: Floats, y: Floats, held: Held | None, weights: Floats | None = None
+) -> Fitted:
     """Linear support vector classifier; a logistic layer over its scores gives probabilities."""
-    scaling = Scaling.of(x)
+    scaling = scaled(problem, x, weights)
     z = scaling.apply(x)
 
-    def fit(rows: Floats, labels: Floats) -> Any:
+    def fit(rows: Floats, labels: Floats, weights: Floats | None) -> Any:
         model = svm.LinearSVC(C=params["C"], dual=False, random_state=problem.seed)
         with unconverged_is_fine():
-            return model.fit(rows, labels)
+            return model.fit(rows, labels, sample_weight=weights)
 
-    model = fit(z, y)
-    weights, bias = model.coef_.T, model.intercept_
-    slope, shift = calibrate(problem, lambda a, b: _scores(fit(a, b)), z, y)
-    return _linear(problem, scaling, weights @ slope, bias @ slope + shift)
+    model = fit(z, y, weights)
+    slopes, bias = model.coef_.T, model.intercept_
+    slope, shift = calibrate(problem, lambda *given: _scores(fit(*given)), z, y, weights)
+    return _linear(problem, scaling, slopes @ slope, bias @ slope + shift)
 
 
 def _scores(model: Any) -> Scorer:
     return lambda z: np.asarray(z @ model.coef_.T + model.intercept_)
 
 
-def calibrate(problem: Problem, fit: Callable[[Floats, Floats], Scorer], z: Floats, y: Floats) -> tuple[Floats, Floats]:
+def calibrate(
+    problem: Problem,
+    fit: Callable[[Floats, Floats, Floats | None], Scorer],
+    z: Floats,
+    y: Floats,
+    weights: Floats | None,
+) -> tuple[Floats, Floats]:
     """A logistic layer (slope [k, k], shift [k]) over the scores that ``fit`` gives rows it did not see."""
     scores = None
     for train, test in folds(y, 3, problem.seed, stratified=True):
-        part = fit(z[train], y[train])(z[test])
+        part = fit(z[train], y[train], None if weights is None else weights[train])(z[test])
         if scores is None:
             scores = np.zeros((len(y), part.shape[1]))
         scores[test] = part
     model = linear_model.LogisticRegression(C=100.0, max_iter=300)
     with unconverged_is_fine():
-        model.fit(scores, y)
+        model.fit(scores, y, sample_weight=weights)
     return model.coef_.T, model.intercept_
 
 
-def gaussian_nb(problem: Problem, params: Params, x: Floats, y: Floats, held: Held | None) -> Fitted:
+def gaussian_nb(
+    problem: Problem, params: Params, x: Floats, y: Floats, held: Held | None, weights: Floats | None = None
+) -> Fitted:
     """Gaussian naive Bayes."""
-    scaling = Scaling.of(x)
-    model = naive_bayes.GaussianNB(var_smoothing=params["var_smoothing"]).fit(scaling.apply(x), y)
+    scaling = scaled(problem, x, weights)
+    model = naive_bayes.GaussianNB(var_smoothing=params["var_smoothing"]).fit(scaling.apply(x), y, weights)
     precision = 1.0 / model.var_.T
     bias = np.log(model.class_prior_) - 0.5 * (
         np.log(2 * np.pi * model.var_).sum(axis=1) + (model.theta_**2 / model.var_).sum(axis=1)

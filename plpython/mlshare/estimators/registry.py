@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from mlshare.errors import InvalidOptionValue
 from mlshare.estimators.base import Choice, Estimator, Number, Space, Task
 
@@ -108,7 +110,14 @@ def names(task: str) -> tuple[str, ...]:
     return tuple(e.name for e in REGISTRY if e.task == task)
 
 
-def candidates(task: str, rows: int, wanted: list[str] | None, unwanted: list[str] | None) -> tuple[Estimator, ...]:
+def find(name: str, task: str) -> Estimator:
+    """The algorithm of that name; InvalidOptionValue if the task has none."""
+    return candidates(task, 0, (name,), ())[0]
+
+
+def candidates(
+    task: str, rows: int, wanted: Sequence[str] | None, unwanted: Sequence[str] | None
+) -> tuple[Estimator, ...]:
     """The algorithms to try: those named, or those that suit the number of rows; none unwanted."""
     known = names(task)
     for option, given in (("model_list", wanted), ("exclude_model_list", unwanted)):

@@ -29,10 +29,10 @@ def _clipped(x: Floats) -> Floats:
     return np.clip(x, -_FLOAT32, _FLOAT32)
 
 
-def _target(problem: Problem, y: Floats) -> Scaling:
+def _target(problem: Problem, y: Floats, weights: Floats | None) -> Scaling:
     """Standardises a regression target: the graph adds up trees in float32."""
     if problem.task == "regression":
-        return Scaling.of(y)
+        return Scaling.of(y, weights)
     return Scaling(np.array(0.0), np.array(1.0))
 
 
@@ -41,9 +41,9 @@ def _forest_threads(problem: Problem, held: Held | None) -> int:
     return 1 if held is not None else problem.threads
 
 
-def _forest(problem: Problem, model: Any, x: Floats, y: Floats) -> Fitted:
-    target = _target(problem, y)
-    model.fit(_clipped(x), target.apply(y))
+def _forest(problem: Problem, model: Any, x: Floats, y: Floats, weights: Floats | None) -> Fitted:
+    target = _target(problem, y, weights)
+    model.fit(_clipped(x), target.apply(y), sample_weight=weights)
     members = [m.tree_ for m in getattr(model, "estimators_", [model])]
     if problem.task == "regression":
         return Fitted(
@@ -67,23 +67,29 @@ def _forest(problem: Problem, model: Any, x: Floats, y: Floats) -> Fitted:
     )
 
 
-def decision_tree(problem: Problem, params: Params, x: Floats, y: Floats, held: Held | None) -> Fitted:
+def decision_tree(
+    problem: Problem, params: Params, x: Floats, y: Floats, held: Held | None, weights: Floats | None = None
+) -> Fitted:
     """One tree."""
     kinds = {"classification": tree.DecisionTreeClassifier, "regression": tree.DecisionTreeRegressor}
-    return _forest(problem, kinds[problem.task](**params, random_state=problem.seed), x, y)
+    return _forest(problem, kinds[problem.task](**params, random_state=problem.seed), x, y, weights)
 
 
-def random_forest(problem: Problem, params: Params, x: Floats, y: Floats, held: Held | None) -> Fitted:
+def random_forest(
+    problem: Problem, params: Params, x: Floats, y: Floats, held: Held | None, weights: Floats | None = None
+) -> Fitted:
     """Bagged trees; each sees at most a bounded number of rows."""
     kinds = {"classification": ensemble.RandomForestClassifier, "regression": ensemble.RandomForestRegressor}
     rows = _TREE_ROWS if len(x) > _TREE_ROWS else None
     model = kinds[problem.task](
         **params, max_samples=rows, random_state=problem.seed, n_jobs=_forest_threads(problem, held)
     )
-    return _forest(problem, model, x, y)
+    return _forest(problem, model, x, y, weights)
 
 
-def extra_trees(problem: Problem, params: Params, x: Floats, y: Floats, held: Held | None) -> Fitted:
+def extra_trees(
+    problem: Problem, params: Params, x: Floats, y: Floats, held: Held | None, weights: Floats | None = None
+) -> Fitted:
     """Extremely randomised trees; bagged where there are many rows."""
     kinds = {"classification": ensemble.ExtraTreesClassifier, "regression": ensemble.ExtraTreesRegressor}
     many = len(x) > _TREE_ROWS
@@ -94,7 +100,7 @@ def extra_trees(problem: Problem, params: Params, x: Floats, y: Floats, held: He
         random_state=problem.seed,
         n_jobs=_forest_threads(problem, held),
     )
-    return _forest(problem, model, x, y)
+    return _forest(problem, model, x, y, weights)
 
 
 def _boosted(
@@ -128,9 +134,11 @@ def _objective(problem: Problem, names: tuple[str, str, str]) -> str:
     return names[0] if problem.n_classes == 2 else names[1]
 
 
-def lgbm(problem: Problem, params: Params, x: Floats, y: Floats, held: Held | None) -> Fitted:
+def lgbm(
+    problem: Problem, params: Params, x: Floats, y: Floats, held: Held | None, weights: Floats | None = None
+) -> Fitted:
     """LightGBM; with ``held`` rows the number of rounds is where their loss stops falling."""
-    target = _target(problem, y)
+    target = _target(problem, y, weights)
     own = dict(params)
     rounds = own.pop("n_estimators", None) or _MOST_ROUNDS
     settings = {
@@ -146,7 +154,7 @@ def lgbm(problem: Problem, params: Params, x: Floats, y: Floats, held: Held | No
         "feature_pre_filter": False,
         "verbose": -1,
     }
-    data = lightgbm.Dataset(x, target.apply(y), free_raw_data=True)
+    data = lightgbm.Dataset(x, target.apply(y), weight=weights, free_raw_data=True)
     watched = {} if held is None else _watch_lgbm(held, target, data)
     booster = lightgbm.train(settings, data, rounds, **watched)
     kept = booster.best_iteration if booster.best_iteration > 0 else booster.current_iteration()
@@ -182,9 +190,11 @@ class _StopWhenLate(xgboost.callback.TrainingCallback):
         return self.held.late()
 
 
-def xgb(problem: Problem, params: Params, x: Floats, y: Floats, held: Held | None) -> Fitted:
+def xgb(
+    problem: Problem, params: Params, x: Floats, y: Floats, held: Held | None, weights: Floats | None = None
+) -> Fitted:
     """XGBoost by histograms; with ``held`` rows the rounds are where their loss stops falling."""
-    target = _target(problem, y)
+    target = _target(problem, y, weights)
     own = dict(params)
     rounds = own.pop("n_estimators", None) or _MOST_ROUNDS
     settings = {
@@ -198,7 +208,7 @@ def xgb(problem: Problem, params: Params, x: Floats, y: Floats, held: Held | Non
     }
     if problem.n_classes > 2:
         settings["num_class"] = problem.n_classes
-    data = xgboost.DMatrix(_clipped(x), target.apply(y), nthread=_threads(problem, x))
+    data = xgboost.DMatrix(_clipped(x), target.apply(y), weight=weights, nthread=_threads(problem, x))
     watched = {} if held is None else _watch_xgb(held, target)
     booster = xgboost.train(settings, data, rounds, verbose_eval=False, **watched)
     if held is not None and booster.attr("best_iteration") is not None:

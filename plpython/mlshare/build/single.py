@@ -1,0 +1,84 @@
+"""One sub-model: chosen once for all partitions, fitted on the rows of one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from mlshare import fit as training
+from mlshare import metrics, modelfile, sampling
+from mlshare.build.plan import Plan
+from mlshare.encoding import Encoder
+from mlshare.errors import MetricUndefined
+from mlshare.estimators import registry
+from mlshare.estimators.base import Estimator, Fitted
+from mlshare.features import Category
+from mlshare.prepare import Prepared, prepare
+from mlshare.table import Table
+
+Progress = Callable[[str, float], None]
+
+_CHECK_ROWS = 256
+_GOLDEN_ROWS = 3
+_SCORE_ROWS = 10_000
+_LEAST_CLASS_ROWS = 2
+
+
+def choose(table: Table, plan: Plan, threads: int, progress: Progress) -> Plan:
+    """The plan with its algorithm and parameters: where none is named, by a search on all rows of the table.
+
+    Raises TrainingDataError and its kin, InvalidMetric, InvalidOptionValue.
+    """
+    if plan.algorithm is not None:
+        estimator = registry.find(plan.algorithm, plan.task)
+        return replace(plan, params=dict(plan.params or estimator.first))
+    with threadpool_limits(1, user_api="blas"):
+        _, outcome = training.searched(plan, table, threads, progress)
+    return replace(plan, algorithm=outcome.best.estimator.name, params=dict(outcome.best.params))
+
+
+def fit(table: Table, plan: Plan, threads: int = 1) -> tuple[dict[str, Any], bytes]:
+    """The description (JSON) and the model file of a plan, as ``choose`` returns it, on the rows of one partition.
+
+    The caller limits linear algebra to one thread (threadpool_limits): doing it here would take longer than a fit.
+    Raises TrainingDataError and its kin, TrainingFailed, InvalidMetric.
+    """
+    estimator = registry.find(plan.algorithm or "", plan.task)
+    prepared = prepare(plan, table, threads, lambda rows: (estimator,), _LEAST_CLASS_ROWS)
+    fitted = prepared.data.fit(estimator, plan.params or estimator.first)
+    golden, blob = modelfile.checked(prepared, estimator, fitted, _CHECK_ROWS, _GOLDEN_ROWS)
+    encoder, target = prepared.encoders[estimator.layout], prepared.target
+    return {
+        "algorithm_name": estimator.name,
+        "n_rows": len(target.y),
+        "score": _score(prepared, estimator, fitted),
+        "metric": prepared.data.metric,
+        "classes": None if target.classes is None else list(target.classes),
+        "inputs": [list(i) for i in encoder.inputs],
+        "categories": _categories(encoder),
+        "dropped_columns": prepared.dropped,
+        "details": {},
+        "golden": golden,
+    }, blob
+
+
+def _score(prepared: Prepared, estimator: Estimator, fitted: Fitted) -> float | None:
+    """The metric on the rows of the fit, on a sample where there are many; None where it has no value."""
+    data = prepared.data
+    rows = sampling.sample(data.y, _SCORE_ROWS, data.problem.seed + 2, data.stratified)
+    x = data.x[estimator.layout]
+    x, y = (x, data.y) if len(rows) == len(data.y) else (x[rows], data.y[rows])
+    try:
+        score = metrics.score(data.metric, data.problem.task, y, fitted.predict(x))
+    except MetricUndefined:
+        return None
+    return score if np.isfinite(score) else None
+
+
+def _categories(encoder: Encoder) -> dict[str, list[str]]:
+    """The strings that the model knows of each of its columns; a text column knows any."""
+    return {f.name: list(f.categories) for f in encoder.features if isinstance(f, Category)}
