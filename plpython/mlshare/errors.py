@@ -149,6 +149,18 @@ class TrainingFailed(MlshareError):
     sqlstate = "ML110"
 
 
+class PartitionFailed(MlshareError):
+    """partition {partition} could not be built: {reason}"""
+
+    sqlstate = "ML111"
+
+
+class ExecutorFailed(MlshareError):
+    """executor "{executor}" failed: {reason}"""
+
+    sqlstate = "ML112"
+
+
 # --- the process beside the backend --------------------------------------------------------------
 
 
@@ -316,6 +328,75 @@ class FunctionExists(MlshareError):
     """function "{function}" already exists"""
 
     sqlstate = "42723"
+
+
+# --- partitioned models --------------------------------------------------------------------------
+
+
+class PartitionKeyType(MlshareError):
+    """column "{column}" of type {type} cannot be part of a partition key"""
+
+    sqlstate = "ML500"
+    default_hint = "Integer, numeric, boolean, date, text, enum and uuid columns can; cast others in a query or view."
+
+
+class InvalidPartitionKey(MlshareError):
+    """invalid partition key: {reason}"""
+
+    sqlstate = "ML501"
+
+
+class TooManyPartitions(MlshareError):
+    """the model would have {count} partitions, its maximum is {limit}"""
+
+    sqlstate = "54000"
+
+
+class NoPartitions(MlshareError):
+    """no partitions found in the training data"""
+
+    sqlstate = "ML502"
+    default_hint = "The key needs rows in which none of its columns is NULL."
+
+
+class PartitionExists(MlshareError):
+    """partition "{partition}" of model "{handle}" already exists"""
+
+    sqlstate = "ML503"
+    default_hint = "REPLACE builds such partitions anew, IGNORE leaves the rows with such keys out."
+
+
+class PartitionNotFound(MlshareError):
+    """partition {partition} of model "{handle}" does not exist"""
+
+    sqlstate = "ML504"
+    default_hint = "sys.all_mining_model_partitions lists the partitions."
+
+
+class LastPartition(MlshareError):
+    """partition "{partition}" is the only one of model "{handle}" """
+
+    sqlstate = "ML505"
+    default_hint = "Add other partitions first, or drop the model."
+
+
+class NotPartitioned(MlshareError):
+    """model "{handle}" has no partitions"""
+
+    sqlstate = "ML506"
+
+
+class MissingKeyColumn(MlshareError):
+    """the input lacks partition key column "{column}" """
+
+    sqlstate = "ML508"
+
+
+class UnseenKey(MlshareError):
+    """the model has no partition for the key {key}"""
+
+    sqlstate = "ML509"
+    default_hint = "The setting unseen_key of the model decides: null, error or fallback."
 
 
 # --- the installation ----------------------------------------------------------------------------

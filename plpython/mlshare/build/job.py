@@ -1,0 +1,156 @@
+"""One build from request to reply: what is fitted where, and what becomes of a failure."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from mlshare import errors
+from mlshare.build import reply
+from mlshare.build.groups import Group, cut, requested
+from mlshare.build.plan import Plan
+from mlshare.build.pool import Done, Pool
+from mlshare.build.reply import Built
+from mlshare.estimators import registry
+from mlshare.table import Table
+from mlshare.worker import Progress
+
+_PROGRESS_SECONDS = 0.2
+_CHOICE_SHARE = 0.3  # of the progress, when the algorithm is chosen first
+
+
+class Learner(Protocol):
+    """What fits: mlshare.build.single, or a double of it."""
+
+    def choose(self, table: Table, plan: Plan, threads: int, progress: Progress) -> Plan:
+        """The plan with algorithm and parameters filled in."""
+
+    def fit(self, table: Table, plan: Plan, threads: int = 1) -> tuple[dict[str, Any], bytes]:
+        """Description and model file of one sub-model."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a request says besides the groups."""
+
+    threads: int
+    build_type: str
+    min_rows: int
+
+    @classmethod
+    def of(cls, request: Mapping[str, Any]) -> Terms:
+        """With the defaults filled in."""
+        threads, build_type = int(request.get("threads") or 1), request.get("build_type") or "hybrid"
+        if build_type not in ("hybrid", "inter", "intra"):
+            raise errors.InvalidArgument(argument="build_type", reason=f"{build_type!r:.40} is not known")
+        return cls(threads, build_type, int(request.get("min_rows") or 0))
+
+
+class Watch:
+    """Says how many partitions are done, and stops at the first failure if that is wanted."""
+
+    def __init__(self, total: int, on_error: str, progress: Progress) -> None:
+        self._total, self._on_error, self._progress = total, on_error, progress
+        self._count, self._said = 0, 0.0
+        self.start = 0.0
+
+    def done(self, group: Group, error: str | None) -> None:
+        """One more is ready or, with an error, has failed."""
+        if error is not None and self._on_error == "error":
+            raise errors.PartitionFailed(partition=group.name, reason=error)
+        self._count += 1
+        now = time.monotonic()
+        if now - self._said >= _PROGRESS_SECONDS or self._count == self._total:
+            self._said = now
+            part = self.start + (1 - self.start) * self._count / self._total
+            self._progress(f"{self._count} of {self._total} partitions", round(part, 4))
+
+
+def run(
+    request: Mapping[str, Any], payload: Table | bytes | None, progress: Progress, learner: Learner | None = None
+) -> tuple[dict[str, Any], Sequence[memoryview]]:
+    """The task "build", see the package."""
+    if not isinstance(payload, Table):
+        raise errors.TooFewRows(reason="there are none")
+    terms, plan = Terms.of(request), Plan.from_json(request["plan"])
+    groups = requested(request, payload)
+    watch = Watch(len(groups), request.get("on_error") or "error", progress)
+    built = {group.id: _too_small(group, terms, watch) for group in groups if group.rows < max(1, terms.min_rows)}
+    learner = learner or _single()
+    if plan.algorithm is None:
+        watch.start = _CHOICE_SHARE
+        plan = _chosen(learner, payload, plan, terms, lambda text, part: progress(text, _CHOICE_SHARE * part))
+    wanted = [group for group in groups if group.id not in built]
+    if request.get("executor"):
+        from mlshare.build import cluster
+
+        found = cluster.run(request["executor"], payload, wanted, plan, terms.threads, watch.done)
+    else:
+        found = _local(learner, payload, wanted, plan, terms, watch)
+    built.update((one.id, one) for one in found)
+    return reply.packed(plan.to_json(), [built[group.id] for group in groups])
+
+
+def _single() -> Learner:
+    from mlshare.build import single
+
+    return single
+
+
+def _too_small(group: Group, terms: Terms, watch: Watch) -> Built:
+    error = errors.TooFewRows(reason=f"it has {group.rows}, the minimum is {max(1, terms.min_rows)}")
+    watch.done(group, error.message)
+    return Built(group.id, group.rows, 0.0, error=error.message, sqlstate=error.sqlstate)
+
+
+def _chosen(learner: Learner, table: Table, plan: Plan, terms: Terms, progress: Progress) -> Plan:
+    """In a process of its own: a search uses OpenMP, after which this one could not be forked."""
+
+    def work(number: int, say: Progress) -> tuple[dict[str, Any], bytes]:
+        return learner.choose(table, plan, terms.threads, say).to_json(), b""
+
+    pool = Pool(work, 1, terms.threads, progress)
+    (done,) = pool.run([0])
+    if done.error is not None:
+        raise errors.TrainingFailed(reason=f"no algorithm could be chosen: {done.error}")
+    return Plan.from_json(pool.document(done))
+
+
+def _local(
+    learner: Learner, table: Table, groups: Sequence[Group], plan: Plan, terms: Terms, watch: Watch
+) -> Iterator[Built]:
+    """All of them, each large one with every thread, then the others side by side."""
+    for estimator in registry.REGISTRY:
+        if (estimator.name, estimator.task) == (plan.algorithm, plan.task):
+            estimator.load()
+    large, small = split(groups, len(table), terms)
+    for some, processes, threads in ((large, 1, terms.threads), (small, terms.threads, 1)):
+        yield from _stage(learner, table, some, plan, (processes, threads), watch)
+
+
+def split(groups: Sequence[Group], rows: int, terms: Terms) -> tuple[list[Group], list[Group]]:
+    """The groups to be built one after the other with all threads, and those to be built side by side."""
+    limit = {"intra": 0.0, "inter": float("inf"), "hybrid": rows / terms.threads}[terms.build_type]
+    order = sorted(groups, key=lambda group: -group.rows)
+    return [g for g in order if g.rows > limit], [g for g in order if g.rows <= limit]
+
+
+def _stage(
+    learner: Learner, table: Table, groups: Sequence[Group], plan: Plan, shape: tuple[int, int], watch: Watch
+) -> Iterator[Built]:
+    processes, threads = shape
+
+    def work(number: int, _: Progress) -> tuple[dict[str, Any], bytes]:
+        return learner.fit(cut(table, groups[number]), plan, threads)
+
+    pool = Pool(work, processes, threads, lambda text, part: None)
+    done: list[Done] = []
+    for one in pool.run(range(len(groups))):
+        watch.done(groups[one.number], one.error)
+        done.append(one)
+    for one in done:
+        group = groups[one.number]
+        fate = {"score": one.score, "error": one.error, "sqlstate": one.sqlstate}
+        yield Built(group.id, group.rows, one.seconds, *pool.views(one), **fate)
