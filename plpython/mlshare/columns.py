@@ -137,6 +137,10 @@ def _as_text(column: Column) -> Column:
 
 
 def _useless(column: Column) -> str | None:
+    if column.values is not None:
+        low, high = column.values.min(), column.values.max()
+        if low == low:  # no NaN, no NULL
+            return "constant" if low == high else None
     missing = float(is_null(column).mean())
     if missing == 1.0:
         return "all values are missing"

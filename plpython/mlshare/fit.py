@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from mlshare import explain, metrics, modelfile
+from mlshare import explain, metrics, modelfile, sampling
 from mlshare.build.plan import Plan
 from mlshare.errors import MetricUndefined
 from mlshare.estimators import registry
@@ -53,7 +53,9 @@ def _train(plan: Plan, table: Table, threads: int, progress: Progress) -> tuple[
     progress(f"fitting {best.estimator.name} on all {len(prepared.target.y)} rows", 0.85)
     fitted = prepared.data.fit(best.estimator, best.params)
     progress("converting and checking the model", 0.95)
-    golden, blob = modelfile.checked(prepared, best.estimator, fitted, _CHECK_ROWS, _GOLDEN_ROWS)
+    data = prepared.data
+    rows = sampling.sample(data.y, _CHECK_ROWS, data.problem.seed + 1, data.stratified, least=2)
+    golden, blob = modelfile.checked(prepared, best.estimator, fitted, rows, _GOLDEN_ROWS)
     result = {
         **_describe(prepared, outcome, table),
         "optimization_metric": prepared.data.metric,

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlshare import sampling
 from mlshare.columns import Target
 from mlshare.convert import graph
 from mlshare.errors import TrainingFailed
@@ -17,16 +16,18 @@ from mlshare.runtime import open_session
 from mlshare.table import Column, Table
 
 Floats = NDArray[np.float64]
+Rows = NDArray[np.int64]
 
 
 def checked(
-    prepared: Prepared, estimator: Estimator, fitted: Fitted, check_rows: int, golden_rows: int
+    prepared: Prepared, estimator: Estimator, fitted: Fitted, rows: Rows, golden_rows: int
 ) -> tuple[dict[str, Any], bytes]:
-    """A golden sample and the model file, after a comparison on at most ``check_rows`` rows; or TrainingFailed."""
+    """A golden sample and the model file, after a comparison of graph and estimator on some rows; or TrainingFailed."""
     data, encoder = prepared.data, prepared.encoders[estimator.layout]
-    rows = sampling.sample(data.y, check_rows, data.problem.seed + 1, data.stratified, least=2)
     x = data.x[estimator.layout][rows]
     manifest = _manifest(prepared.target, estimator, encoder.to_json())
+    if fitted.covariance is not None:
+        manifest["covariance"] = fitted.covariance.to_json()
     blob = graph.write(fitted.to_onnx(), manifest)
     answers = run(blob, x)
     _compare(prepared.target, fitted, fitted.predict(x), answers)

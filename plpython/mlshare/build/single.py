@@ -50,7 +50,8 @@ def fit(table: Table, plan: Plan, threads: int = 1) -> tuple[dict[str, Any], byt
     estimator = registry.find(plan.algorithm or "", plan.task)
     prepared = prepare(plan, table, threads, lambda rows: (estimator,), _LEAST_CLASS_ROWS)
     fitted = prepared.data.fit(estimator, plan.params or estimator.first)
-    golden, blob = modelfile.checked(prepared, estimator, fitted, _CHECK_ROWS, _GOLDEN_ROWS)
+    rows = np.linspace(0, len(prepared.target.y) - 1, _CHECK_ROWS).astype(np.int64)
+    golden, blob = modelfile.checked(prepared, estimator, fitted, rows, _GOLDEN_ROWS)
     encoder, target = prepared.encoders[estimator.layout], prepared.target
     return {
         "algorithm_name": estimator.name,

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from onnx import ModelProto
 
+    from mlshare.covariance import Covariance
+
 Floats: TypeAlias = "NDArray[np.float64]"
 Task = Literal["classification", "regression"]
 Params = Mapping[str, Any]
@@ -61,17 +63,45 @@ class Held:
 
 
 @dataclass(frozen=True)
+class Moments:
+    """What naive Bayes knows of C classes: their shares [C], means and variances [F, C] of the matrix columns."""
+
+    shares: Floats
+    means: Floats
+    variances: Floats
+
+
+@dataclass(frozen=True)
+class Inside:
+    """What can be told of a fitted estimator, over the F matrix columns as they are before scaling.
+
+    ``coefficients`` [F + 1, k] with the intercepts last, ``importances`` [F] that sum to 1; ``settings`` what was
+    made of parameters that depend on the data.
+    """
+
+    coefficients: Floats | None = None
+    importances: Floats | None = None
+    moments: Moments | None = None
+    settings: Mapping[str, float | str] = field(default_factory=dict)
+    iterations: int | None = None
+    converged: bool = True
+
+
+@dataclass(frozen=True)
 class Fitted:
     """A fitted estimator: ``predict`` gives [n, C] probabilities or [n] values.
 
     ``rounds`` is where boosting stopped; ``tolerance`` how far the estimator's own arithmetic may be
-    from the graph's (probabilities, or standard deviations of the target).
+    from the graph's (probabilities, or standard deviations of the target); ``covariance`` is that of
+    the coefficients of a linear model without a penalty.
     """
 
     predict: Callable[[Floats], Floats]
     to_onnx: Callable[[], ModelProto]
     rounds: int | None = None
     tolerance: float = 1e-6
+    covariance: Covariance | None = None
+    inside: Callable[[], Inside] = Inside
 
 
 # Rows x [n, F], targets y [n], rows to stop on, weights [n] > 0 of the rows.

@@ -12,7 +12,8 @@ from sklearn import linear_model, naive_bayes, svm
 from sklearn.exceptions import ConvergenceWarning
 
 from mlshare.convert import graph
-from mlshare.estimators.base import Fitted, Floats, Held, Params, Problem
+from mlshare.covariance import Covariance
+from mlshare.estimators.base import Fitted, Floats, Held, Inside, Params, Problem
 from mlshare.estimators.scaling import Scaling
 from mlshare.sampling import folds
 
@@ -34,44 +35,34 @@ def probabilities(scores: Floats) -> Floats:
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
-def _linear(problem: Problem, scaling: Scaling, weights: Floats, bias: Floats) -> Fitted:
-    """Scores of the scaled columns, Z @ weights [F, k] + bias [k]; the graph takes the raw ones."""
-    folded = weights / scaling.scale[:, None]
+def affine(
+    problem: Problem,
+    scaling: Scaling,
+    slopes: Floats,
+    bias: Floats,
+    iterations: int | None = None,
+    converged: bool = True,
+    covariance: Covariance | None = None,
+) -> Fitted:
+    """Scores of the scaled columns, Z @ slopes [F, k] + bias [k]; the graph takes the raw ones."""
+    folded = slopes / scaling.scale[:, None]
     moved = bias - scaling.center @ folded
 
     def predict(x: Floats) -> Floats:
-        scores = scaling.apply(x) @ weights + bias
+        scores = scaling.apply(x) @ slopes + bias
         return scores[:, 0] if problem.task == "regression" else probabilities(scores)
 
-    return Fitted(predict, lambda: graph.linear_model(problem.task, folded, moved))
+    return Fitted(
+        predict,
+        lambda: graph.linear_model(problem.task, folded, moved),
+        covariance=covariance,
+        inside=lambda: Inside(coefficients=np.vstack([folded, moved]), iterations=iterations, converged=converged),
+    )
 
 
 def scaled(problem: Problem, x: Floats, weights: Floats | None) -> Scaling:
     """How the matrix columns are standardised, unless the problem leaves them as they are."""
     return Scaling.of(x, weights) if problem.scaled else Scaling.none(x)
-
-
-def logistic(
-    problem: Problem, params: Params, x: Floats, y: Floats, held: Held | None, weights: Floats | None = None
-) -> Fitted:
-    """Logistic regression, multinomial for more than two classes."""
-    scaling = scaled(problem, x, weights)
-    model = linear_model.LogisticRegression(C=params["C"], max_iter=300)
-    with unconverged_is_fine():
-        model.fit(scaling.apply(x), y, sample_weight=weights)
-    return _linear(problem, scaling, model.coef_.T, model.intercept_)
-
-
-def least_squares(
-    problem: Problem, params: Params, x: Floats, y: Floats, held: Held | None, weights: Floats | None = None
-) -> Fitted:
-    """Linear regression, with a little shrinkage so that dependent columns do no harm."""
-    scaling, target = scaled(problem, x, weights), Scaling.of(y, weights)
-    model = linear_model.Ridge(alpha=params["alpha"] * len(x)).fit(
-        scaling.apply(x), target.apply(y), sample_weight=weights
-    )
-    slopes = np.asarray(model.coef_)[:, None] * target.scale
-    return _linear(problem, scaling, slopes, np.array([model.intercept_ * target.scale + target.center]))
 
 
 def linear_svr(
@@ -90,7 +81,7 @@ def linear_svr(
     with unconverged_is_fine():
         model.fit(scaling.apply(x), target.apply(y), sample_weight=weights)
     slopes = np.asarray(model.coef_).reshape(-1, 1) * target.scale
-    return _linear(problem, scaling, slopes, model.intercept_ * target.scale + target.center)
+    return affine(problem, scaling, slopes, model.intercept_ * target.scale + target.center)
 
 
 def linear_svc(
@@ -108,7 +99,7 @@ def linear_svc(
     model = fit(z, y, weights)
     slopes, bias = model.coef_.T, model.intercept_
     slope, shift = calibrate(problem, lambda *given: _scores(fit(*given)), z, y, weights)
-    return _linear(problem, scaling, slopes @ slope, bias @ slope + shift)
+    return affine(problem, scaling, slopes @ slope, bias @ slope + shift)
 
 
 def _scores(model: Any) -> Scorer:

@@ -71,7 +71,7 @@ _REG: Task = "regression"
 
 # name, task, layout, fit, space, first, rows up to which it is tried by itself, rows it is fitted on
 REGISTRY: tuple[Estimator, ...] = (
-    Estimator("LogisticRegression", _CLF, "onehot", "linear.logistic", _C, {"C": 0.1}),
+    Estimator("LogisticRegression", _CLF, "onehot", "glm.logistic", _C, {"C": 0.1}),
     Estimator(
         "GaussianNB", _CLF, "onehot", "linear.gaussian_nb",
         {"var_smoothing": Number(1e-9, 1.0, log=True)}, {"var_smoothing": 1e-3},
@@ -86,7 +86,7 @@ REGISTRY: tuple[Estimator, ...] = (
     ),
     Estimator("LinearSVC", _CLF, "onehot", "linear.linear_svc", _C, {"C": 0.1}, _SMALL, _LIBLINEAR_ROWS),
     Estimator(
-        "LinearRegression", _REG, "onehot", "linear.least_squares",
+        "LinearRegression", _REG, "onehot", "glm.least_squares",
         {"alpha": Number(1e-8, 1.0, log=True)}, {"alpha": 1e-6},
     ),
     Estimator("DecisionTreeRegressor", _REG, "ordinal", "trees.decision_tree", _TREE, _TREE_FIRST),
