@@ -13,11 +13,21 @@ CREATE TABLE sys._setting (
     value bigint NOT NULL CHECK (value >= 0)
 );
 
+-- Clusters that partitions of models may be built on.
+CREATE TABLE sys._executor (
+    name        text PRIMARY KEY,
+    address     text NOT NULL CHECK (address LIKE 'tls://%'),
+    ca          text NOT NULL,
+    certificate text NOT NULL,
+    key         text NOT NULL
+);
+
 -- Such changes belong to the database: a dump takes them along.
 DO $dump$
 BEGIN
     IF EXISTS (SELECT FROM pg_extension WHERE extname = 'mlshare') THEN
         PERFORM pg_extension_config_dump('sys._setting', '');
+        PERFORM pg_extension_config_dump('sys._executor', '');
     END IF;
 END
 $dump$;

@@ -10,11 +10,13 @@ BEGIN
         EXECUTE format('GRANT EXECUTE ON ROUTINE %s TO mlshare_user', routine);
     END LOOP;
     REVOKE ALL ON PROCEDURE sys.ml_set(text, bigint) FROM mlshare_user;
+    REVOKE ALL ON PROCEDURE sys.ml_executor_set(text, text, text, text, text) FROM mlshare_user;
     REVOKE ALL ON FUNCTION sys._create_key() FROM mlshare_user;
 END
 $privileges$;
 
 GRANT USAGE ON SCHEMA sys TO mlshare_user;
 GRANT SELECT ON sys.ml_settings, sys.ml_model_privileges, sys.ml_cache TO PUBLIC;
+GRANT SELECT ON sys.ml_executors TO mlshare_user;
 
 SELECT sys._create_key();

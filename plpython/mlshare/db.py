@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 from typing import Any, TypeVar
 
 import plpy  # type: ignore[import-not-found]
@@ -22,14 +22,13 @@ _HEADER = re.compile(r"^-- (\w+)\(([^)]*)\)\s*$", re.MULTILINE)
 
 @cache
 def _statements() -> dict[str, tuple[str, list[str]]]:
-    """Named statements of statements.sql: text and parameter types."""
-    with open(os.path.join(os.path.dirname(__file__), "statements.sql"), encoding="utf-8") as file:
-        text = file.read()
-    _, *parts = _HEADER.split(text)
-    return {
-        name: (body.strip().rstrip(";"), [t.strip() for t in types.split(",") if t.strip()])
-        for name, types, body in zip(parts[0::3], parts[1::3], parts[2::3], strict=True)
-    }
+    """Named statements of the .sql files beside this one: text and parameter types."""
+    found = {}
+    for path in sorted(Path(__file__).parent.glob("statements*.sql")):
+        _, *parts = _HEADER.split(path.read_text(encoding="utf-8"))
+        for name, types, body in zip(parts[0::3], parts[1::3], parts[2::3], strict=True):
+            found[name] = body.strip().rstrip(";"), [t.strip() for t in types.split(",") if t.strip()]
+    return found
 
 
 @cache

@@ -17,6 +17,12 @@ from mlshare.table import Column, Kind, Table
 BLOCKS = 512  # heap blocks of one batch: some 30,000 rows of ordinary width
 ROWS = 16_384  # rows of one batch where there are no heap blocks to count by
 _LAST_BLOCK = 2**32 - 1
+_AS_TEXT = {  # where that is not ::text: as mlshare.keys has them, which read numbers and dates as strings
+    # Not by ::text: the owner of an enumeration may have made a cast that calls a function.
+    "enum": "CASE WHEN {c} IS NOT NULL THEN concat({c}) END",
+    "numeric": "trim_scale({c})::text",
+    "date": "to_char({c}, 'YYYY-MM-DD')",
+}
 UNKNOWN = "\0unknown"  # stands for a string that is not among those asked for; no PostgreSQL text holds \0
 
 _KINDS: dict[str, Kind] = {
@@ -203,11 +209,8 @@ def _number(attribute: Attribute, kind: Kind) -> str:
 
 
 def _text(attribute: Attribute, cut: bool = True) -> str:
-    # Not by ::text: the owner of an enumeration may have made a cast that calls a function.
-    if attribute.base == "enum":
-        return f'(CASE WHEN q.{attribute.quoted} IS NOT NULL THEN concat(q.{attribute.quoted}) END COLLATE "C")'
+    text = _AS_TEXT.get(attribute.base, "{c}::text").format(c=f"q.{attribute.quoted}")
     # Spaces at the end do not count: JSON has those that fill up a char(n), text made from it has not.
-    text = f"q.{attribute.quoted}::text"
     return f'({f"rtrim({text})" if cut and attribute.base in ("text", "varchar") else text} COLLATE "C")'
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mlshare import catalog, db, errors, signing, store
@@ -11,7 +13,9 @@ from mlshare.store import Chunk
 
 if TYPE_CHECKING:
     from mlshare.child import Reply
+    from mlshare.partitioned import Directory, Partition
     from mlshare.scorer import Scorer
+    from mlshare.trunk import Trunk
 
 # Relative to the data directory, in which every server process runs: the key goes with physical backups and
 # standbys, and no SQL user can name another place.
@@ -39,22 +43,67 @@ def limit(name: str) -> int:
 # --- to an open model ----------------------------------------------------------------------------
 
 
-def open_model(model: catalog.Model) -> Scorer:
-    """Reads, verifies and opens a model. A model that was not signed here passes the audit first.
+def open_model(model: catalog.Model) -> Scorer | Directory:
+    """Reads, verifies and opens a model; of a partitioned one what its partitions have in common and their list.
 
+    A model that was not signed here passes the audit first.
     Errors: ModelNotReady, TamperedModel, CorruptModel, UnsafeModel, …
     """
+    raw = sound_bytes(model)
+    from mlshare import trunk
+
+    if trunk.is_trunk(raw):
+        return open_directory(model, trunk.from_bytes(raw), len(raw))
     from mlshare.scorer import Scorer
 
-    return Scorer(sound_bytes(model))
+    return Scorer(raw)
+
+
+def open_directory(model: catalog.Model, common: Trunk, size: int) -> Directory:
+    from mlshare.partitioned import Directory, Partition
+
+    rows = store.read_partitions(model)
+    listed = (Partition(r["partition_id"], r["partition_name"], _parsed(r["key"]), r["digest"]) for r in rows)
+    return Directory(common, tuple(listed), 2 * size + 500 * len(rows))
+
+
+def _parsed(text: str | None) -> tuple[str, ...] | None:
+    return None if text is None else tuple(json.loads(text))
+
+
+def open_partitions(model: catalog.Model, partitions: Sequence[Partition]) -> list[Scorer]:
+    """Opens sub-models, in the order of ``partitions``. Errors: as open_model."""
+    from mlshare.scorer import Scorer
+
+    return [Scorer(raw) for raw in partition_bytes(model, partitions)]
+
+
+def partition_bytes(model: catalog.Model, partitions: Sequence[Partition]) -> Iterator[bytes]:
+    """The model files of sub-models, verified or audited; they must not reach a caller who lacks SELECT."""
+    stored: dict[int, list[Chunk]] = {}
+    for chunk in store.read_chunks(model, [p.id for p in partitions]):
+        stored.setdefault(chunk.partition_id, []).append(chunk)
+    most = limit("import_size") << 20
+    for partition in partitions:
+        raw, trusted = _unpack(model, stored.get(partition.id, []), partition.digest, most)
+        if not trusted:
+            audit(raw, {"metadata": {}})
+        yield raw
 
 
 def sound_bytes(model: catalog.Model) -> bytes:
     """The model file, verified or audited; it must not reach a caller who lacks SELECT. Errors: as open_model."""
-    chunks = _chunks(model)
-    raw, trusted = _unpack(model, chunks)
-    if not trusted:
-        audit(raw, _described(model))
+    raw, trusted = _unpack(model, _chunks(model), model.digest, limit("import_size") << 20)
+    return raw if trusted else _audited(model, raw)
+
+
+def _audited(model: catalog.Model, raw: bytes) -> bytes:
+    """A foreign model file that passed. The common part of a partitioned model is checked as it is read."""
+    from mlshare import trunk
+
+    if not trunk.is_trunk(raw):
+        metadata = store.read_row(model)["model_metadata"] or {}
+        audit(raw, {"metadata": metadata, "golden": metadata.get("golden")})
     return raw
 
 
@@ -63,13 +112,10 @@ def adopt(model: catalog.Model) -> None:
     if not model.own or db.value("read_only"):
         return
     chunks = _chunks(model)
-    raw, trusted = _unpack(model, chunks)
-    if trusted:
-        return
-    audit(raw, _described(model))
-    digest = hashlib.sha256(b"".join(c.data for c in chunks)).digest()
-    signed = _signed(model.owner, model.handle, [c.data for c in chunks], digest)
-    store.sign(model, {c.chunk_id: c.signature for c in signed if c.signature})
+    raw, trusted = _unpack(model, chunks, model.digest, limit("import_size") << 20)
+    if not trusted:
+        _audited(model, raw)
+        store.sign(model, signed(model, [c.data for c in chunks]))
 
 
 def _chunks(model: catalog.Model) -> list[Chunk]:
@@ -79,13 +125,8 @@ def _chunks(model: catalog.Model) -> list[Chunk]:
     return chunks
 
 
-def _described(model: catalog.Model) -> dict[str, Any]:
-    metadata = store.read_row(model)["model_metadata"] or {}
-    return {"metadata": metadata, "golden": metadata.get("golden")}
-
-
-def _unpack(model: catalog.Model, chunks: list[Chunk]) -> tuple[bytes, bool]:
-    """The bytes of a model, and whether this server wrote them.
+def _unpack(model: catalog.Model, chunks: list[Chunk], expected: str | None, most: int) -> tuple[bytes, bool]:
+    """The bytes of an object of at most ``most`` bytes, and whether this server wrote them.
 
     Errors: TamperedModel (a changed byte, a chunk from elsewhere), CorruptModel, ModelTooLarge.
     """
@@ -96,13 +137,13 @@ def _unpack(model: catalog.Model, chunks: list[Chunk]) -> tuple[bytes, bool]:
         raise errors.CorruptModel(reason="its chunks are not numbered from 1 without a gap")
     digest = hashlib.sha256(stored).digest()
     states = {_verify(model, chunk, len(chunks), digest) for chunk in chunks}
-    if model.digest != digest.hex():
+    if expected != digest.hex():
         raise errors.TamperedModel(reason="it is not the object that the catalog row describes")
-    return codec.unpack(stored, limit("import_size") << 20), states == {"ours"}
+    return codec.unpack(stored, most), states == {"ours"}
 
 
 def _verify(model: catalog.Model, chunk: Chunk, n_chunks: int, digest: bytes) -> str:
-    identity = signing.Identity(model.schema, model.handle, 0)
+    identity = signing.Identity(model.schema, model.handle, chunk.partition_id)
     return signing.verify(key(), chunk.signature, identity, chunk.chunk_id, n_chunks, digest, chunk.data)
 
 
@@ -136,19 +177,25 @@ def training_limits() -> dict[str, Any]:
 # --- to stored chunks ----------------------------------------------------------------------------
 
 
-def chunked(raw: bytes, owner: str, handle: str) -> tuple[list[Chunk], bytes]:
-    """A model as signed chunks, and the digest that goes into its catalog row."""
+def chunked(raw: bytes, owner: str, handle: str, partition_id: int = 0) -> tuple[list[Chunk], bytes]:
+    """A model file as signed chunks, and the digest that goes into its row."""
     from mlshare import codec
 
     stored = codec.pack(raw)
-    pieces = codec.split(stored)
     digest = hashlib.sha256(stored).digest()
-    return _signed(owner, handle, pieces, digest), digest
+    identity = signing.Identity(catalog.SCHEMA_PREFIX + owner, handle, partition_id)
+    return _signed(identity, codec.split(stored), digest), digest
 
 
-def _signed(owner: str, handle: str, pieces: list[bytes], digest: bytes) -> list[Chunk]:
-    identity = signing.Identity(catalog.SCHEMA_PREFIX + owner, handle, 0)
+def signed(model: catalog.Model, pieces: list[bytes]) -> list[Chunk]:
+    """The stored pieces of a model's own object with signatures of this server."""
+    digest = hashlib.sha256(b"".join(pieces)).digest()
+    return _signed(signing.Identity(model.schema, model.handle, 0), pieces, digest)
+
+
+def _signed(identity: signing.Identity, pieces: list[bytes], digest: bytes) -> list[Chunk]:
+    n = len(pieces)
     return [
-        Chunk(i, piece, signing.sign(key(), identity, i, len(pieces), digest, piece))
+        Chunk(i, piece, signing.sign(key(), identity, i, n, digest, piece), identity.partition_id)
         for i, piece in enumerate(pieces, start=1)
     ]

@@ -21,7 +21,7 @@ class Prediction:
     """``values`` [n] of a regression; ``probabilities`` [n, C] and ``labels`` [n] of a classification.
 
     ``labels`` are positions in the model's classes. A model that a user brought may have no
-    probabilities.
+    probabilities. A row without a prediction (see mlshare.partitioned) has the label -1, or the value NaN.
     """
 
     values: Floats | None = None
@@ -31,6 +31,12 @@ class Prediction:
     def __len__(self) -> int:
         data = self.labels if self.values is None else self.values
         return 0 if data is None else len(data)
+
+    def has(self, row: int) -> bool:
+        """Whether a row has a prediction."""
+        if self.labels is not None:
+            return bool(self.labels[row] >= 0)
+        return self.values is not None and not math.isnan(self.values[row])
 
 
 def regression(values: Floats, n_rows: int) -> Prediction:

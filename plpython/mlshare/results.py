@@ -27,7 +27,9 @@ def label_text(label: Any) -> str:
 def with_threshold(scorer: Scorer, prediction: Prediction, threshold: float | None) -> Prediction:
     """The prediction with the second of two classes chosen from this probability on."""
     if threshold is not None and prediction.probabilities is not None and len(scorer.classes or ()) == 2:
-        prediction.labels = (prediction.probabilities[:, 1] >= threshold).astype(np.int32)
+        assert prediction.labels is not None
+        chosen = (prediction.probabilities[:, 1] >= threshold).astype(np.int32)
+        prediction.labels = np.where(prediction.labels < 0, prediction.labels, chosen)
     return prediction
 
 
@@ -55,8 +57,10 @@ class Results:
             document["probabilities"] = {n: s / _SCALE for n, s in zip(self.names, shares, strict=True)}
         return document
 
-    def of_row(self, prediction: Prediction, row: int = 0) -> tuple[Any, dict[str, Any]]:
-        """Label (or number) and document of one row of a prediction."""
+    def of_row(self, prediction: Prediction, row: int = 0) -> tuple[Any, dict[str, Any]] | None:
+        """Label (or number) and document of one row of a prediction; None if it has no prediction."""
+        if not prediction.has(row):
+            return None
         if prediction.values is not None:
             value = float(prediction.values[row])
             return value, self.of_number(value)
@@ -65,7 +69,9 @@ class Results:
 
     def completed(self, document: str, prediction: Prediction) -> str:
         """A JSON object with Prediction and ml_results added, spliced as text: quicker than building it anew."""
-        if prediction.values is not None:
+        if not prediction.has(0):
+            answer = '"Prediction": null, "ml_results": null'
+        elif prediction.values is not None:
             number = json.dumps(float(prediction.values[0]))
             answer = f'"Prediction": {number}, "ml_results": {{"predictions": {{{self._target_key}{number}}}}}'
         else:
@@ -108,7 +114,7 @@ class Codebook:
         if rows.shape[1] == 3:
             label, first, second = rows.T
             rest = second - (_SCALE - first) + 1
-            if ((first >= 0) & (first <= _SCALE) & (rest >= 0) & (rest <= 2)).all():
+            if ((label >= 0) & (first >= 0) & (first <= _SCALE) & (rest >= 0) & (rest <= 2)).all():
                 return self._looked_up((label, first, rest), rows)
         return self._numbered(rows)
 
@@ -127,11 +133,14 @@ class Codebook:
         codes = [self._codes.setdefault(key.tobytes(), len(self._codes)) for key in distinct]
         return np.array(codes, dtype=np.int32)[position]
 
-    def entries(self, results: Results) -> list[tuple[int, str, str]]:
-        """(code, label, ml_results as JSON) of every code."""
-        found = []
+    def entries(self, results: Results) -> list[tuple[int, str | None, str | None]]:
+        """(code, label, ml_results as JSON) of every code; None for rows without a prediction."""
+        found: list[tuple[int, str | None, str | None]] = []
         for key, code in self._codes.items():
             label, *rounded = np.frombuffer(key, np.int32).tolist()
+            if label < 0:
+                found.append((code, None, None))
+                continue
             document = results.of_class(label, rounded)
             found.append((code, results.names[label], json.dumps(document)))
         return found

@@ -20,9 +20,11 @@ _OUTPUTS = {"classification": ["probabilities"], "regression": ["value"]}
 class Scorer:
     """An open model.
 
-    ``inputs`` are the raw columns it needs, ``classes`` the JSON values that label positions refer to
+    ``inputs`` are the raw columns it needs, ``known`` the strings it knows of some, ``classes`` the JSON values that label positions refer to
     (None for regression), ``nbytes`` an estimate of the memory it holds.
     """
+
+    key_columns: tuple[str, ...] = ()  # see mlshare.partitioned
 
     def __init__(self, onnx_bytes: bytes) -> None:
         """Open a model file; ScoringFailed or InvalidModelMetadata if it is not one of mlshare."""
@@ -36,6 +38,8 @@ class Scorer:
         self.nbytes = 2 * len(onnx_bytes)
         self._graph: _Encoded | Adapter = (_Encoded if parsed.kind == "encoded" else Adapter)(session, parsed)
         self.inputs: tuple[Input, ...] = self._graph.inputs
+        features = parsed.document.get("encoder", {}).get("features", ())
+        self.known = {f["name"]: tuple(f["categories"]) for f in features if "categories" in f}
 
     def predict(self, table: Table) -> Prediction:
         """Score the rows of a table that has the columns ``inputs``; others are ignored.
@@ -45,7 +49,7 @@ class Scorer:
         """
         return self._graph.predict(table)
 
-    def predict_row(self, row: Mapping[str, Any]) -> Prediction:
+    def predict_row(self, row: Mapping[str, Any], document: str | None = None) -> Prediction:
         """Score one row of JSON values by column name: a Prediction with n = 1."""
         return self._graph.predict_row(row)
 

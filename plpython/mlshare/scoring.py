@@ -10,26 +10,29 @@ from numpy.typing import NDArray
 
 from mlshare import cache, catalog, db, errors, frame, store
 from mlshare.results import Codebook, Results, label_text, with_threshold
+from mlshare.partitioned import PartitionedScorer
+from mlshare.prediction import Prediction
 from mlshare.scorer import Scorer
 from mlshare.table import Column, Kind
+
+AnyScorer = Scorer | PartitionedScorer
 
 KEY = "_4aad19ca6e_pk_id"  # HeatWave's name for the key it adds
 PREDICTION, RESULTS = "prediction", "ml_results"
 _NUMBER = "_4aad19ca6e_n"  # numbers the rows inside the statement that writes them
 
 
-def needs(scorer: Scorer) -> tuple[list[tuple[str, Kind]], dict[str, tuple[str, ...]]]:
+def needs(scorer: AnyScorer) -> tuple[list[tuple[str, Kind]], dict[str, tuple[str, ...]]]:
     """The columns a model needs, and the strings it knows of each (absent: it takes any text)."""
-    features = scorer.manifest.get("encoder", {}).get("features", ())
-    known = {f["name"]: tuple(f["categories"]) for f in features if "categories" in f}
-    return [(i.name, i.kind) for i in scorer.inputs], known
+    return [(i.name, i.kind) for i in scorer.inputs], dict(scorer.known)
 
 
-def require_inputs(source: frame.Source, scorer: Scorer) -> None:
-    """MissingFeature unless a relation or query has the columns that a model needs."""
+def require_inputs(source: frame.Source, scorer: AnyScorer) -> None:
+    """MissingKeyColumn or MissingFeature unless a relation or query has the columns that a model needs."""
     for name, _ in needs(scorer)[0]:
         if name not in source:
-            raise errors.MissingFeature(column=name, detail=f"{source.name} has no such column.")
+            error = errors.MissingKeyColumn if name in scorer.key_columns else errors.MissingFeature
+            raise error(column=name, detail=f"{source.name} has no such column.")
 
 
 # --- ml_predict_table ----------------------------------------------------------------------------
@@ -38,7 +41,7 @@ def require_inputs(source: frame.Source, scorer: Scorer) -> None:
 class Job:
     """One scoring of a relation. It runs when the statement that writes the output asks for its results."""
 
-    def __init__(self, source: frame.Source, scorer: Scorer, threshold: float | None) -> None:
+    def __init__(self, source: frame.Source, scorer: AnyScorer, threshold: float | None) -> None:
         self._source, self._scorer, self._threshold = source, scorer, threshold
         self._codebook = Codebook()
         self._columns: tuple[bytes | None, str | None] | None = None
@@ -58,7 +61,7 @@ class Job:
     def _scored(self) -> tuple[bytes | None, str | None]:
         return (None, self._numbers()) if self._scorer.task == "regression" else (self._codes(), None)
 
-    def entries(self) -> list[tuple[int, str, str]]:
+    def entries(self) -> list[tuple[int, str | None, str | None]]:
         self.columns()
         return self._codebook.entries(Results(self._scorer))
 
@@ -79,7 +82,8 @@ class Job:
         for values in batches:
             self.n_rows += len(values)
             parts.append(",".join(map(repr, values.tolist())))
-        return "{" + ",".join(parts) + "}"
+        # NaN is a row without a prediction: what a model says is finite.
+        return ("{" + ",".join(parts) + "}").replace("nan", "NULL")
 
 
 _job: Job | None = None
@@ -105,7 +109,7 @@ def score_table(table: str, model: catalog.Model, output: str, options: dict[str
         _write_to(source, scorer, parts, options)
 
 
-def _check_columns(source: frame.Source, scorer: Scorer) -> None:
+def _check_columns(source: frame.Source, scorer: AnyScorer) -> None:
     require_inputs(source, scorer)
     for name in (PREDICTION, RESULTS, _NUMBER):
         if name in source:
@@ -114,7 +118,7 @@ def _check_columns(source: frame.Source, scorer: Scorer) -> None:
         raise errors.ReservedColumn(column=KEY, table=source.name)
 
 
-def _target_type(model: catalog.Model, scorer: Scorer) -> dict[str, Any]:
+def _target_type(model: catalog.Model, scorer: AnyScorer) -> dict[str, Any]:
     """The type of the target, if it is one that this database can be trusted to convert to."""
     metadata = store.read_row(model)["model_metadata"] or {}
     row = db.one("target_type", str(metadata.get("target_type") or ""))
@@ -122,7 +126,7 @@ def _target_type(model: catalog.Model, scorer: Scorer) -> dict[str, Any]:
     return row or {"type": default, "whole": False}
 
 
-def _expressions(scorer: Scorer, target: dict[str, Any]) -> dict[str, str]:
+def _expressions(scorer: AnyScorer, target: dict[str, Any]) -> dict[str, str]:
     number = "(SELECT s.numbers FROM scored AS s)[i._4aad19ca6e_n + 1]"
     return {
         "type": str(target["type"]),
@@ -133,7 +137,7 @@ def _expressions(scorer: Scorer, target: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _write_to(source: frame.Source, scorer: Scorer, parts: dict[str, str], options: dict[str, Any]) -> None:
+def _write_to(source: frame.Source, scorer: AnyScorer, parts: dict[str, str], options: dict[str, Any]) -> None:
     if db.value("table_exists", parts["output"]):
         raise errors.TableExists(table=parts["output"], hint="Drop it, or choose another name.")
     staging = None
@@ -167,7 +171,7 @@ def _add_key(output: str, key: list[str], n_rows: int) -> None:
         db.query("continue_identity", output, max(n_rows, 1))
 
 
-def _add_to(source: frame.Source, scorer: Scorer, parts: dict[str, str], options: dict[str, Any]) -> None:
+def _add_to(source: frame.Source, scorer: AnyScorer, parts: dict[str, str], options: dict[str, Any]) -> None:
     if source.blocks is None or not db.value("is_table", source.text) or db.query("primary_key", source.text):
         raise errors.InvalidArgument(
             argument="output_table_name",
@@ -178,7 +182,7 @@ def _add_to(source: frame.Source, scorer: Scorer, parts: dict[str, str], options
     _run("fill", frame.relation(source.text), scorer, parts, options)
 
 
-def _run(verb: str, source: frame.Source, scorer: Scorer, parts: dict[str, str], options: dict[str, Any]) -> int:
+def _run(verb: str, source: frame.Source, scorer: AnyScorer, parts: dict[str, str], options: dict[str, Any]) -> int:
     """Runs the one statement; how many rows were scored."""
     global _job
     job = _job = Job(source, scorer, options.get("threshold"))
@@ -196,7 +200,7 @@ def _run(verb: str, source: frame.Source, scorer: Scorer, parts: dict[str, str],
 # --- ml_score ------------------------------------------------------------------------------------
 
 
-def evaluate(source: frame.Source, target: str, scorer: Scorer, metric: str, options: dict[str, Any]) -> float:
+def evaluate(source: frame.Source, target: str, scorer: AnyScorer, metric: str, options: dict[str, Any]) -> float:
     """A metric of the model's predictions for all rows whose target is not NULL."""
     from mlshare import metrics
 
@@ -208,23 +212,28 @@ def evaluate(source: frame.Source, target: str, scorer: Scorer, metric: str, opt
         known[target] = tuple(label_text(c) for c in scorer.classes or ())
     if source[target].kind is None:
         raise errors.UnsupportedColumnType(column=target, type=source[target].type)
-    truths, predictions = [], []
+    truths, predictions, n_without = [], [], 0
     for table in frame.read_batches(source, [*(w for w in wanted if w[0] != target), (target, kind)], known):
         truth, present = _truth(table[target], scorer)
         prediction = scorer.predict(table)
+        there = _predicted(prediction)
+        n_without += int((present & ~there).sum())
+        present &= there
         truths.append(truth[present])
         predictions.append(_comparable(prediction, scorer)[present])
     if not truths:
         raise errors.MetricUndefined(metric=metric, reason="there are no rows")
+    if n_without:
+        db.notice(f"{n_without} rows have no prediction and were left out: no partition has their key")
     threshold = options.get("threshold")
     return metrics.score(metric, scorer.task, np.concatenate(truths), np.concatenate(predictions), threshold)
 
 
-def _truth_kind(scorer: Scorer) -> Kind:
+def _truth_kind(scorer: AnyScorer) -> Kind:
     return "category" if scorer.target_kind == "category" else "numeric"
 
 
-def _truth(column: Column, scorer: Scorer) -> tuple[Any, Any]:
+def _truth(column: Column, scorer: AnyScorer) -> tuple[Any, Any]:
     """True values or positions of the classes (-1: none of them) [n], and where they are not NULL [n]."""
     if column.codes is not None:
         codes = np.where(column.codes >= len(scorer.classes or ()), -1, column.codes)
@@ -238,7 +247,12 @@ def _truth(column: Column, scorer: Scorer) -> tuple[Any, Any]:
     return np.where(matches.any(axis=1), matches.argmax(axis=1), -1), present
 
 
-def _comparable(prediction: Any, scorer: Scorer) -> Any:
+def _predicted(prediction: Prediction) -> Any:
+    """Which rows [n] have a prediction."""
+    return ~np.isnan(prediction.values) if prediction.labels is None else prediction.labels >= 0
+
+
+def _comparable(prediction: Prediction, scorer: AnyScorer) -> Any:
     """Values [n], or probabilities [n, C]; a model that gives labels only is sure of them."""
     if prediction.values is not None:
         return prediction.values

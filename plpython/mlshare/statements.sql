@@ -53,16 +53,16 @@ SELECT sys._catalog_schema($1) AS schema,
        CASE current_setting('role') WHEN 'none' THEN session_user::text ELSE current_setting('role') END AS acting;
 
 -- own_catalog(name)
-SELECT count(*) = 3 AS own FROM pg_namespace AS n JOIN pg_class AS c ON c.relnamespace = n.oid
+SELECT count(*) = 4 AS own FROM pg_namespace AS n JOIN pg_class AS c ON c.relnamespace = n.oid
 WHERE n.nspname = sys._catalog_schema($1) AND pg_get_userbyid(n.nspowner) = $1 AND pg_get_userbyid(c.relowner) = $1
-  AND c.relname IN ('model_catalog', 'model_object_catalog', 'model_privilege');
+  AND c.relname IN ('model_catalog', 'model_object_catalog', 'model_partition', 'model_privilege');
 
 -- plain_catalog(name)
 -- Tables that read as data: no view, rule, policy for the owner, child table, generated column, foreign type,
 -- trigger; nor an expression of an index, of statistics or of a constraint, which the planner may evaluate.
-SELECT count(*) = 3 AS plain FROM pg_namespace AS n JOIN pg_class AS c ON c.relnamespace = n.oid
+SELECT count(*) = 4 AS plain FROM pg_namespace AS n JOIN pg_class AS c ON c.relnamespace = n.oid
 WHERE n.nspname = $1 AND pg_get_userbyid(n.nspowner) = current_user AND pg_get_userbyid(c.relowner) = current_user
-  AND c.relname IN ('model_catalog', 'model_object_catalog', 'model_privilege')
+  AND c.relname IN ('model_catalog', 'model_object_catalog', 'model_partition', 'model_privilege')
   AND c.relkind = 'r' AND NOT c.relhasrules AND NOT c.relforcerowsecurity AND NOT c.relhassubclass
   AND NOT EXISTS (SELECT FROM pg_index AS i WHERE i.indrelid = c.oid AND num_nonnulls(i.indexprs, i.indpred) > 0)
   AND NOT EXISTS (SELECT FROM pg_statistic_ext AS s WHERE s.stxrelid = c.oid)
@@ -116,12 +116,14 @@ CREATE TABLE {schema}.model_privilege (
     grantee              regrole     NOT NULL,
     privilege            text        NOT NULL CHECK (privilege IN ('PREDICT', 'SELECT', 'ALTER')),
     granted_at           timestamptz NOT NULL DEFAULT clock_timestamp(),
-    PRIMARY KEY (model_handle, grantee, privilege)
+    partition_id         integer,    -- NULL: on the whole model
+    FOREIGN KEY (model_handle, partition_id) REFERENCES {schema}.model_partition ON UPDATE CASCADE ON DELETE CASCADE,
+    UNIQUE NULLS NOT DISTINCT (model_handle, grantee, privilege, partition_id)
 );
 
 -- privilege_condition()
 model_handle IN (SELECT p.model_handle FROM {schema}.model_privilege AS p
-                 WHERE p.privilege IN ({privileges}) AND pg_catalog.pg_has_role(p.grantee, 'USAGE'));
+                 WHERE p.partition_id IS NULL AND p.privilege IN ({privileges}) AND pg_catalog.pg_has_role(p.grantee, 'USAGE'));
 
 -- protect_catalog()
 ALTER TABLE {schema}.model_catalog ENABLE ROW LEVEL SECURITY;
@@ -136,6 +138,13 @@ CREATE POLICY may_see    ON {schema}.model_object_catalog FOR SELECT USING ({may
 CREATE POLICY may_insert ON {schema}.model_object_catalog FOR INSERT WITH CHECK ({may_change});
 CREATE POLICY may_update ON {schema}.model_object_catalog FOR UPDATE USING ({may_change});
 CREATE POLICY may_delete ON {schema}.model_object_catalog FOR DELETE USING ({may_change});
+
+-- protect_partition()
+ALTER TABLE {schema}.model_partition ENABLE ROW LEVEL SECURITY;
+CREATE POLICY may_see    ON {schema}.model_partition FOR SELECT USING ({may_see});
+CREATE POLICY may_insert ON {schema}.model_partition FOR INSERT WITH CHECK ({may_change});
+CREATE POLICY may_update ON {schema}.model_partition FOR UPDATE USING ({may_change});
+CREATE POLICY may_delete ON {schema}.model_partition FOR DELETE USING ({may_change});
 
 -- protect_privilege()
 ALTER TABLE {schema}.model_privilege ENABLE ROW LEVEL SECURITY;
@@ -154,13 +163,13 @@ SELECT model_owner::text, target_column_name, train_table_name, model_type, task
        model_explanation::text, model_metadata::text, notes, model_object_size
 FROM {schema}.model_catalog WHERE model_handle = $1;
 
--- object_size(text)
+-- object_size(text, integer[])
 SELECT coalesce(sum(octet_length(model_object)), 0)::bigint AS size FROM {schema}.model_object_catalog
-WHERE model_handle = $1 AND partition_id = 0;
+WHERE model_handle = $1 AND partition_id = ANY ($2);
 
--- model_chunks(text)
-SELECT chunk_id, model_object, signature FROM {schema}.model_object_catalog
-WHERE model_handle = $1 AND partition_id = 0 ORDER BY chunk_id;
+-- model_chunks(text, integer[])
+SELECT partition_id, chunk_id, model_object, signature FROM {schema}.model_object_catalog
+WHERE model_handle = $1 AND partition_id = ANY ($2) ORDER BY partition_id, chunk_id;
 
 -- next_handle(text)
 SELECT n FROM generate_series(extract(epoch FROM clock_timestamp())::bigint,
@@ -172,12 +181,16 @@ INSERT INTO {schema}.model_catalog (model_handle, target_column_name, train_tabl
     model_explanation, model_metadata, notes, model_object_size, model_digest)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11);
 
--- insert_chunk(text, integer, bytea, bytea)
-INSERT INTO {schema}.model_object_catalog (model_handle, chunk_id, model_object, signature) VALUES ($1, $2, $3, $4);
+-- insert_chunk(text, integer, integer, bytea, bytea)
+INSERT INTO {schema}.model_object_catalog (model_handle, partition_id, chunk_id, model_object, signature)
+VALUES ($1, $2, $3, $4, $5);
 
--- sign_chunk(text, integer, bytea)
-UPDATE {schema}.model_object_catalog SET signature = $3
-WHERE model_handle = $1 AND partition_id = 0 AND chunk_id = $2;
+-- delete_chunks(text, integer[])
+DELETE FROM {schema}.model_object_catalog WHERE model_handle = $1 AND partition_id = ANY ($2);
+
+-- sign_chunk(text, integer, integer, bytea)
+UPDATE {schema}.model_object_catalog SET signature = $4
+WHERE model_handle = $1 AND partition_id = $2 AND chunk_id = $3;
 
 -- delete_model(text)
 DELETE FROM {schema}.model_catalog WHERE model_handle = $1;
@@ -204,12 +217,15 @@ WHERE p.pronamespace = 'sys'::regnamespace AND p.proname = sys._owner_door($1);
 -- shared_model(text, name)
 SELECT c.model_id, encode(c.model_digest, 'hex') AS digest, pg_has_role($2, current_user, 'USAGE') AS as_owner,
        ARRAY(SELECT p.privilege FROM {schema}.model_privilege AS p
-             WHERE p.model_handle = $1 AND pg_has_role($2, p.grantee, 'USAGE')) AS privileges
+             WHERE p.model_handle = $1 AND p.partition_id IS NULL AND pg_has_role($2, p.grantee, 'USAGE')) AS privileges,
+       ARRAY(SELECT p.partition_id || ' ' || p.privilege FROM {schema}.model_privilege AS p
+             WHERE p.model_handle = $1 AND p.partition_id IS NOT NULL AND pg_has_role($2, p.grantee, 'USAGE')) AS partial
 FROM {schema}.model_catalog AS c WHERE c.model_handle = $1;
 
 -- shared_privileges(name)
-SELECT current_user::text AS model_owner, p.model_handle, pg_get_userbyid(p.grantee)::text AS grantee, p.privilege, p.granted_at::text
-FROM {schema}.model_privilege AS p
+SELECT current_user::text AS model_owner, p.model_handle, pg_get_userbyid(p.grantee)::text AS grantee, p.privilege,
+       p.granted_at::text, t.partition_name
+FROM {schema}.model_privilege AS p LEFT JOIN {schema}.model_partition AS t USING (model_handle, partition_id)
 WHERE pg_has_role($1, p.grantee, 'USAGE') OR pg_has_role($1, current_user, 'USAGE');
 
 -- --- scoring a table ----------------------------------------------------------------------------
@@ -250,7 +266,8 @@ JOIN meaning AS m ON m.code = {code};
 CREATE TABLE {output} AS
 WITH scored AS MATERIALIZED (SELECT s.numbers::float8[] AS numbers FROM sys._scored() AS s)
 SELECT {columns}, {number}::{type} AS prediction,
-       jsonb_build_object('predictions', jsonb_build_object({target}, (SELECT s.numbers FROM scored AS s)[i._4aad19ca6e_n + 1])) AS ml_results
+       CASE WHEN (SELECT s.numbers FROM scored AS s)[i._4aad19ca6e_n + 1] IS NOT NULL THEN
+       jsonb_build_object('predictions', jsonb_build_object({target}, (SELECT s.numbers FROM scored AS s)[i._4aad19ca6e_n + 1])) END AS ml_results
 FROM (SELECT row_number() OVER () - 1 AS _4aad19ca6e_n, q.* FROM ONLY {source} AS q) AS i;
 
 -- add_primary_key()
@@ -278,20 +295,24 @@ WHERE o._4aad19ca6e_pk_id = i.id;
 -- fill_numbers()
 WITH scored AS MATERIALIZED (SELECT s.numbers::float8[] AS numbers FROM sys._scored() AS s)
 UPDATE ONLY {output} AS o SET prediction = {number}::{type},
-       ml_results = jsonb_build_object('predictions', jsonb_build_object({target}, (SELECT s.numbers FROM scored AS s)[i._4aad19ca6e_n + 1]))
+       ml_results = CASE WHEN (SELECT s.numbers FROM scored AS s)[i._4aad19ca6e_n + 1] IS NOT NULL THEN
+       jsonb_build_object('predictions', jsonb_build_object({target}, (SELECT s.numbers FROM scored AS s)[i._4aad19ca6e_n + 1])) END
 FROM (SELECT row_number() OVER () - 1 AS _4aad19ca6e_n, q._4aad19ca6e_pk_id AS id FROM ONLY {output} AS q) AS i
 WHERE o._4aad19ca6e_pk_id = i.id;
 
 -- --- sharing ------------------------------------------------------------------------------------
 
--- insert_privilege(text, regrole, text)
-INSERT INTO {schema}.model_privilege (model_handle, grantee, privilege) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING;
+-- insert_privilege(text, regrole, text, integer)
+INSERT INTO {schema}.model_privilege (model_handle, grantee, privilege, partition_id) VALUES ($1, $2, $3, $4)
+ON CONFLICT DO NOTHING;
 
--- delete_privilege(text, regrole, text)
-DELETE FROM {schema}.model_privilege WHERE model_handle = $1 AND grantee = $2 AND ($3 IS NULL OR privilege = $3);
+-- delete_privilege(text, regrole, text, integer)
+-- Without a partition, those on single partitions too.
+DELETE FROM {schema}.model_privilege
+WHERE model_handle = $1 AND grantee = $2 AND ($3 IS NULL OR privilege = $3) AND ($4 IS NULL OR partition_id = $4);
 
 -- privileges_left(regrole)
-SELECT DISTINCT privilege FROM {schema}.model_privilege WHERE grantee = $1;
+SELECT DISTINCT privilege, partition_id IS NULL AS whole FROM {schema}.model_privilege WHERE grantee = $1;
 
 -- open_door()
 GRANT EXECUTE ON FUNCTION sys.{door}() TO {grantee};
@@ -301,18 +322,20 @@ REVOKE EXECUTE ON FUNCTION sys.{door}() FROM {grantee};
 
 -- open_catalog()
 GRANT USAGE ON SCHEMA {schema} TO {grantee};
-GRANT SELECT ON {schema}.model_catalog, {schema}.model_object_catalog, {schema}.model_privilege TO {grantee};
+GRANT SELECT ON {schema}.model_catalog, {schema}.model_object_catalog, {schema}.model_partition,
+                {schema}.model_privilege TO {grantee};
 
 -- open_catalog_for_change()
 GRANT UPDATE, DELETE ON {schema}.model_catalog TO {grantee};
-GRANT INSERT, UPDATE, DELETE ON {schema}.model_object_catalog TO {grantee};
+GRANT INSERT, UPDATE, DELETE ON {schema}.model_object_catalog, {schema}.model_partition TO {grantee};
 
 -- close_catalog()
-REVOKE ALL ON {schema}.model_catalog, {schema}.model_object_catalog, {schema}.model_privilege FROM {grantee};
+REVOKE ALL ON {schema}.model_catalog, {schema}.model_object_catalog, {schema}.model_partition,
+              {schema}.model_privilege FROM {grantee};
 
 -- close_catalog_for_change()
 REVOKE UPDATE, DELETE ON {schema}.model_catalog FROM {grantee};
-REVOKE INSERT, UPDATE, DELETE ON {schema}.model_object_catalog FROM {grantee};
+REVOKE INSERT, UPDATE, DELETE ON {schema}.model_object_catalog, {schema}.model_partition FROM {grantee};
 
 -- --- relations ----------------------------------------------------------------------------------
 

@@ -13,6 +13,11 @@ from mlshare.routines.models import (
     ml_model_load,
     ml_model_unload,
 )
+from mlshare.routines.partitions import (
+    ml_model_add_partition,
+    ml_model_drop_partition,
+    ml_model_refresh_partitions,
+)
 from mlshare.routines.predict import (
     _scored,
     _scored_values,
@@ -36,12 +41,15 @@ __all__ = [
     "check_environment",
     "ml_create_or_upgrade_catalog",
     "ml_model_active",
+    "ml_model_add_partition",
     "ml_model_compile",
     "ml_model_drop",
+    "ml_model_drop_partition",
     "ml_model_export",
     "ml_model_grant",
     "ml_model_import",
     "ml_model_load",
+    "ml_model_refresh_partitions",
     "ml_model_revoke",
     "ml_model_unload",
     "ml_predict",

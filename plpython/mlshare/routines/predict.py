@@ -24,7 +24,7 @@ def ml_predict_row(input: str | None, model_handle: str | None, options: str | N
     row = json.loads(input)
     if not isinstance(row, dict):
         raise errors.InvalidArgument(argument="input", reason="it is not a JSON object")
-    prediction = loaded.scorer.predict_row(row)
+    prediction = loaded.scorer.predict_row(row, input)
     if options is not None:
         prediction = _with_options(loaded, prediction, options)
     return loaded.results.completed(input, prediction)
@@ -37,7 +37,9 @@ def _with_options(loaded: cache.Entry, prediction: Prediction, options: str) -> 
 
 
 @routine
-def ml_predict(model_handle: str | None, query: str | None, options: str | None) -> Iterator[tuple[str, str, str]]:
+def ml_predict(
+    model_handle: str | None, query: str | None, options: str | None
+) -> Iterator[tuple[str, str | None, str | None]]:
     chosen = opt.parse(options, opt.PREDICT)
     loaded = cache.entry(catalog.find(_given(model_handle)))
     if query is None:
@@ -47,7 +49,7 @@ def ml_predict(model_handle: str | None, query: str | None, options: str | None)
     return chain(list(islice(answers, 1)), answers)
 
 
-def _answers(loaded: cache.Entry, query: str, threshold: float | None) -> Iterator[tuple[str, str, str]]:
+def _answers(loaded: cache.Entry, query: str, threshold: float | None) -> Iterator[tuple[str, str | None, str | None]]:
     from mlshare import frame, results, scoring
 
     scorer, renderer = loaded.scorer, loaded.results
@@ -56,8 +58,11 @@ def _answers(loaded: cache.Entry, query: str, threshold: float | None) -> Iterat
     for documents, table in frame.read_documents(source, *scoring.needs(scorer)):
         prediction = results.with_threshold(scorer, scorer.predict(table), threshold)
         for i, document in enumerate(documents):
-            label, result = renderer.of_row(prediction, i)
-            yield document, results.label_text(label), json.dumps(result)
+            found = renderer.of_row(prediction, i)
+            if found is None:
+                yield document, None, None
+            else:
+                yield document, results.label_text(found[0]), json.dumps(found[1])
 
 
 @routine
@@ -81,7 +86,7 @@ def _scored() -> tuple[bytes | None, str | None]:
     return scoring.current_job().columns()
 
 
-def _scored_values() -> list[tuple[int, str, str]]:
+def _scored_values() -> list[tuple[int, str | None, str | None]]:
     from mlshare import scoring
 
     return scoring.current_job().entries()
