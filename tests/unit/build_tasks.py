@@ -22,17 +22,26 @@ _START = """
 import sys
 sys.path[:0] = {paths!r}
 from mlshare import worker
-worker.TASKS["build"] = "build_tasks:build"
+worker.TASKS.update({tasks!r})
 worker.main(sys.argv[1:])
 """
 
 
 def command(terms: Any, inbox: int, outbox: int) -> list[str]:
     """As mlshare.child._command, with the learner of this module."""
+    return _command({"build": "build_tasks:build"}, terms, inbox, outbox)
+
+
+def real(terms: Any, inbox: int, outbox: int) -> list[str]:
+    """As mlshare.child._command, with the sources that the test itself uses."""
+    return _command({}, terms, inbox, outbox)
+
+
+def _command(tasks: dict[str, str], terms: Any, inbox: int, outbox: int) -> list[str]:
     words = (os.getpid(), inbox, outbox, terms.memory_mb, terms.seconds, terms.threads)
     python = os.path.join(sys.prefix, "bin", "python")
     paths = [os.path.dirname(__file__), os.path.dirname(os.path.dirname(mlshare.__file__))]
-    return [python, "-I", "-B", "-c", _START.format(paths=paths), terms.task, *map(str, words)]
+    return [python, "-I", "-B", "-c", _START.format(paths=paths, tasks=tasks), terms.task, *map(str, words)]
 
 
 def build(request: dict[str, Any], payload: Any, progress: Any) -> Any:
@@ -43,6 +52,10 @@ class Double:
     """Its model is the sum of column x; column "fate" of the first row says what befalls it."""
 
     def choose(self, table: Table, plan: Plan, threads: int, progress: Any) -> Plan:
+        if plan.algorithm is not None:
+            return plan
+        if plan.metric == "unknown":
+            raise errors.InvalidMetric(metric="unknown", task=plan.task)
         if plan.metric == "crash":
             os.kill(os.getpid(), signal.SIGSEGV)
         progress("looking", 0.5)

@@ -120,6 +120,11 @@ def test_the_automatic_choice_is_made_once_and_returned() -> None:
     assert heard[0] == ("looking", 0.15) and heard[-1] == ("2 of 2 partitions", 1.0)
 
 
+def test_an_error_of_the_automatic_choice_stays_itself() -> None:
+    with pytest.raises(errors.InvalidMetric, match="unknown"):
+        call(request([3], plan={"algorithm": None, "metric": "unknown"}), table([3]))
+
+
 def test_a_crash_of_the_automatic_choice() -> None:
     with pytest.raises(errors.TrainingFailed, match="signal 11, SIGSEGV"):
         call(request([3], plan={"algorithm": None, "metric": "crash"}), table([3]))

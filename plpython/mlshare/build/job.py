@@ -79,9 +79,8 @@ def run(
     watch = Watch(len(groups), request.get("on_error") or "error", progress)
     built = {group.id: _too_small(group, terms, watch) for group in groups if group.rows < max(1, terms.min_rows)}
     learner = learner or _single()
-    if plan.algorithm is None:
-        watch.start = _CHOICE_SHARE
-        plan = _chosen(learner, payload, plan, terms, lambda text, part: progress(text, _CHOICE_SHARE * part))
+    watch.start = 0.0 if plan.algorithm else _CHOICE_SHARE
+    plan = _chosen(learner, payload, plan, terms, lambda text, part: progress(text, _CHOICE_SHARE * part))
     wanted = [group for group in groups if group.id not in built]
     if request.get("executor"):
         from mlshare.build import cluster
@@ -106,25 +105,33 @@ def _too_small(group: Group, terms: Terms, watch: Watch) -> Built:
 
 
 def _chosen(learner: Learner, table: Table, plan: Plan, terms: Terms, progress: Progress) -> Plan:
-    """In a process of its own: a search uses OpenMP, after which this one could not be forked."""
+    """A search is made in a process of its own: it uses OpenMP, after which this one could not be forked."""
+    if plan.algorithm is not None:
+        return learner.choose(table, plan, 1, progress)
 
     def work(number: int, say: Progress) -> tuple[dict[str, Any], bytes]:
-        return learner.choose(table, plan, terms.threads, say).to_json(), b""
+        try:
+            return {"plan": learner.choose(table, plan, terms.threads, say).to_json()}, b""
+        except errors.MlshareError as error:
+            fields = {name: str(value) for name, value in error.fields.items()}
+            return {"class": type(error).__qualname__, "words": {"hint": error.hint, **fields}}, b""
 
     pool = Pool(work, 1, terms.threads, progress)
     (done,) = pool.run([0])
     if done.error is not None:
         raise errors.TrainingFailed(reason=f"no algorithm could be chosen: {done.error}")
-    return Plan.from_json(pool.document(done))
+    said = pool.document(done)
+    if "class" in said:
+        raise getattr(errors, said["class"])(**said["words"])
+    return Plan.from_json(said["plan"])
 
 
 def _local(
     learner: Learner, table: Table, groups: Sequence[Group], plan: Plan, terms: Terms, watch: Watch
 ) -> Iterator[Built]:
     """All of them, each large one with every thread, then the others side by side."""
-    for estimator in registry.REGISTRY:
-        if (estimator.name, estimator.task) == (plan.algorithm, plan.task):
-            estimator.load()
+    if plan.algorithm in registry.names(plan.task):
+        registry.find(plan.algorithm, plan.task).load()  # its library is imported once, before the forks
     large, small = split(groups, len(table), terms)
     for some, processes, threads in ((large, 1, terms.threads), (small, terms.threads, 1)):
         yield from _stage(learner, table, some, plan, (processes, threads), watch)
@@ -152,5 +159,4 @@ def _stage(
         done.append(one)
     for one in done:
         group = groups[one.number]
-        fate = {"score": one.score, "error": one.error, "sqlstate": one.sqlstate}
-        yield Built(group.id, group.rows, one.seconds, *pool.views(one), **fate)
+        yield Built(group.id, group.rows, one.seconds, *pool.views(one), one.score, one.error, one.sqlstate)

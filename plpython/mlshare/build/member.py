@@ -53,7 +53,7 @@ def _share_memory(processes: int) -> None:
 
 
 def _done(number: int, channel: socket.socket, shelf: int, work: Work) -> list[Any]:
-    """Do one job: the fields of pool.Done."""
+    """Do one job: the fields of pool.Done after the shelf."""
     start = time.perf_counter()
     try:
         said, model = work(number, lambda text, part: channel.sendall(line({"progress": [text, part]})))

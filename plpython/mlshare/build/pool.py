@@ -33,6 +33,7 @@ _BATCH_MOST = 500
 class Done:
     """A finished job: where on which shelf its bytes and, after them, its description are, or why it failed."""
 
+    shelf: int
     number: int
     seconds: float
     start: int = 0
@@ -41,7 +42,6 @@ class Done:
     score: float | None = None
     error: str | None = None
     sqlstate: str | None = None
-    shelf: int = 0
 
 
 @dataclass
@@ -130,7 +130,7 @@ class Pool:
             if isinstance(message, dict):
                 self._progress(*message["progress"])
                 continue
-            done = [Done(*row, shelf=process.shelf) for row in message]
+            done = [Done(process.shelf, *row) for row in message]
             self._give(process, self._worth(done))
             yield from done
 
@@ -146,7 +146,7 @@ class Pool:
         if not process.jobs:
             return
         if len(process.jobs) == 1:
-            yield Done(process.jobs[0], 0.0, error=_how(status), sqlstate=errors.ChildCrashed.sqlstate)
+            yield Done(process.shelf, process.jobs[0], 0.0, error=_how(status), sqlstate=errors.ChildCrashed.sqlstate)
         else:
             self._suspects.update(process.jobs)
             self._waiting.extendleft(reversed(process.jobs))
