@@ -61,6 +61,18 @@ class ConflictingOptions(MlshareError):
     sqlstate = "ML003"
 
 
+class UnknownSetting(MlshareError):
+    """setting "{setting}" cannot be used: {reason}"""
+
+    sqlstate = "ML007"
+
+
+class InvalidSettingValue(MlshareError):
+    """invalid value for setting "{setting}": {reason}"""
+
+    sqlstate = "ML008"
+
+
 class InvalidArgument(MlshareError):
     """invalid argument {argument}: {reason}"""
 
