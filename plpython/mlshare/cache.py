@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeGuard
 from mlshare import catalog, loading
 
 if TYPE_CHECKING:
-    from mlshare.partitioned import Directory, Partition, PartitionedScorer
+    from mlshare.partitioned import AnyScorer, Directory, Partition, PartitionedScorer
     from mlshare.results import Results
     from mlshare.scorer import Scorer
 
@@ -25,7 +25,7 @@ _SESSION_BYTES = 100_000  # what an open session of a small sub-model takes, wha
 class Entry:
     """A loaded model or sub-model; ``size`` is an estimate of its memory in bytes."""
 
-    scorer: Scorer | PartitionedScorer
+    scorer: AnyScorer
     results: Results
     size: int
     hits: int = 0
@@ -50,11 +50,11 @@ def entry(model: catalog.Model) -> Entry:
     return replace(found, scorer=_scorer(model, found.scorer.directory)) if _is_partitioned(found.scorer) else found
 
 
-def _is_partitioned(scorer: Scorer | PartitionedScorer) -> TypeGuard[PartitionedScorer]:
+def _is_partitioned(scorer: AnyScorer) -> TypeGuard[PartitionedScorer]:
     return hasattr(scorer, "directory")  # by its class, that would have to be imported for every model
 
 
-def scorer(model: catalog.Model) -> Scorer | PartitionedScorer:
+def scorer(model: catalog.Model) -> AnyScorer:
     return entry(model).scorer
 
 

@@ -69,7 +69,8 @@ def find(handle: str, privilege: Privilege = "PREDICT", some: bool = False) -> M
     """The model a caller means by a handle, after a check in SQL that the caller has the privilege.
 
     ``some``: on single partitions is enough, and always is for PREDICT; the caller of this function must then look
-    at ``Model.partitions``, which for PREDICT mlshare.cache does. A handle is the caller's own model first, then one shared with the caller; ``handle@owner`` names one exactly.
+    at ``Model.partitions``, which for PREDICT mlshare.cache does. A handle is the caller's own model first, then one
+    shared with the caller; ``handle@owner`` names one exactly.
     Errors: ModelNotFound, AmbiguousModel, ModelPrivilege.
     """
     global _moment

@@ -17,7 +17,7 @@ from mlshare.table import Column, Kind, Table
 BLOCKS = 512  # heap blocks of one batch: some 30,000 rows of ordinary width
 ROWS = 16_384  # rows of one batch where there are no heap blocks to count by
 _LAST_BLOCK = 2**32 - 1
-_AS_TEXT = {  # where that is not ::text: as mlshare.keys has them, which read numbers and dates as strings
+_AS_TEXT = {  # numbers and dates as mlshare.keys has them
     # Not by ::text: the owner of an enumeration may have made a cast that calls a function.
     "enum": "CASE WHEN {c} IS NOT NULL THEN concat({c}) END",
     "numeric": "trim_scale({c})::text",

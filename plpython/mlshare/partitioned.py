@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,13 +16,14 @@ from mlshare.encoding import Input
 from mlshare.errors import ModelPrivilege, UnseenKey
 from mlshare.keys import Key, Router
 from mlshare.prediction import Prediction
-from mlshare.table import Column, Kind, Table
+from mlshare.table import Column, Table
 from mlshare.trunk import Trunk
 
 if TYPE_CHECKING:
     from mlshare.scorer import Scorer
 
 Positions = NDArray[np.int64]
+AnyScorer: TypeAlias = "Scorer | PartitionedScorer"
 
 _AT_ONCE = 256  # sub-models that are loaded together
 

@@ -11,8 +11,8 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from mlshare.partitioned import AnyScorer
     from mlshare.prediction import Prediction
-    from mlshare.scorer import Scorer
 
 DECIMALS = 4  # of probabilities in ml_results
 _SCALE = 10**DECIMALS
@@ -24,7 +24,7 @@ def label_text(label: Any) -> str:
     return label if isinstance(label, str) else json.dumps(label)
 
 
-def with_threshold(scorer: Scorer, prediction: Prediction, threshold: float | None) -> Prediction:
+def with_threshold(scorer: AnyScorer, prediction: Prediction, threshold: float | None) -> Prediction:
     """The prediction with the second of two classes chosen from this probability on."""
     if threshold is not None and prediction.probabilities is not None and len(scorer.classes or ()) == 2:
         assert prediction.labels is not None
@@ -36,7 +36,7 @@ def with_threshold(scorer: Scorer, prediction: Prediction, threshold: float | No
 class Results:
     """Renders predictions of one model."""
 
-    def __init__(self, scorer: Scorer) -> None:
+    def __init__(self, scorer: AnyScorer) -> None:
         self.classes = scorer.classes or []
         self.names = [label_text(c) for c in self.classes]
         self._target = scorer.target

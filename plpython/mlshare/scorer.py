@@ -20,8 +20,8 @@ _OUTPUTS = {"classification": ["probabilities"], "regression": ["value"]}
 class Scorer:
     """An open model.
 
-    ``inputs`` are the raw columns it needs, ``known`` the strings it knows of some, ``classes`` the JSON values that label positions refer to
-    (None for regression), ``nbytes`` an estimate of the memory it holds.
+    ``inputs`` are the raw columns it needs, ``known`` the strings it knows of some of them, ``classes`` the JSON
+    values that label positions refer to (None for regression), ``nbytes`` an estimate of the memory it holds.
     """
 
     key_columns: tuple[str, ...] = ()  # see mlshare.partitioned

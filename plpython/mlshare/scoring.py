@@ -9,13 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlshare import cache, catalog, db, errors, frame, store
-from mlshare.results import Codebook, Results, label_text, with_threshold
-from mlshare.partitioned import PartitionedScorer
+from mlshare.partitioned import AnyScorer
 from mlshare.prediction import Prediction
-from mlshare.scorer import Scorer
+from mlshare.results import Codebook, Results, label_text, with_threshold
 from mlshare.table import Column, Kind
-
-AnyScorer = Scorer | PartitionedScorer
 
 KEY = "_4aad19ca6e_pk_id"  # HeatWave's name for the key it adds
 PREDICTION, RESULTS = "prediction", "ml_results"
@@ -249,7 +246,9 @@ def _truth(column: Column, scorer: AnyScorer) -> tuple[Any, Any]:
 
 def _predicted(prediction: Prediction) -> Any:
     """Which rows [n] have a prediction."""
-    return ~np.isnan(prediction.values) if prediction.labels is None else prediction.labels >= 0
+    if prediction.labels is not None:
+        return prediction.labels >= 0
+    return ~np.isnan(np.asarray(prediction.values))
 
 
 def _comparable(prediction: Prediction, scorer: AnyScorer) -> Any:

@@ -89,7 +89,6 @@ def _actions(opened: Opened, slices: Slices, slots: Sequence[Slot]) -> list[tupl
 
 def _read(opened: Opened, data_query: str | None) -> Slices:
     from mlshare import frame, partitions, training
-    from mlshare.build.plan import Plan
 
     if data_query is None:
         raise errors.InvalidArgument(argument="data_query", reason="a query must be given")
