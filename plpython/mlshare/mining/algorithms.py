@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +27,7 @@ class Algorithm:
 
     settings: Mapping[str, Setting]
     plan: Callable[[Values], tuple[str, dict[str, Any]]]
-    unsupported: Collection[str] = ()
+    unsupported: str = ""  # names with spaces between them
 
 
 def _glm(values: Values) -> float:
@@ -259,17 +259,17 @@ _NO_GLM = """
     GLMS_FTR_SELECTION GLMS_FTR_SEL_CRIT GLMS_FTR_GENERATION GLMS_FTR_GEN_METHOD GLMS_MAX_FEATURES
     GLMS_PRUNE_MODEL GLMS_SOLVER GLMS_SPARSE_SOLVER GLMS_BATCH_ROWS GLMS_ROW_DIAGNOSTICS
     GLMS_DIAGNOSTICS_TABLE_NAME GLMS_REFERENCE_CLASS_NAME GLMS_VIF_FOR_RIDGE GLMS_SELECT_BLOCK
-""".split()
+"""
 _NO_SVM = """
     SVMS_SOLVER SVMS_BATCH_ROWS SVMS_NUM_PIVOTS SVMS_OUTLIER_RATE SVMS_KERNEL_CACHE_SIZE SVMS_ACTIVE_LEARNING
-""".split()
-_NO_NB = "NABS_PAIRWISE_THRESHOLD NABS_SINGLETON_THRESHOLD".split()
-_NO_NETWORK = "NNET_HELDASIDE_MAX_FAIL NNET_WEIGHT_LOWER_BOUND NNET_WEIGHT_UPPER_BOUND".split()
+"""
+_NO_NB = "NABS_PAIRWISE_THRESHOLD NABS_SINGLETON_THRESHOLD"
+_NO_NETWORK = "NNET_HELDASIDE_MAX_FAIL NNET_WEIGHT_LOWER_BOUND NNET_WEIGHT_UPPER_BOUND"
 _NO_BOOSTING = """
     objective eval_metric base_score scale_pos_weight tree_method seed monotone_constraints
     interaction_constraints sample_type normalize_type rate_drop one_drop skip_drop num_parallel_tree
     sampling_method process_type xgboost_booster
-""".split()
+"""
 
 CLASSIFICATION: dict[str, Algorithm] = {
     "ALGO_NAIVE_BAYES": Algorithm({}, lambda v: ("GaussianNB", {"var_smoothing": 1e-3}), _NO_NB),

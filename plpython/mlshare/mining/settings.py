@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from mlshare.build.plan import Plan
@@ -46,7 +46,7 @@ class Function:
     algorithm: str
     algorithms: Mapping[str, Algorithm]
     settings: Mapping[str, Setting]
-    unsupported: tuple[str, ...] = field(default=())
+    unsupported: str = ""
 
 
 def _on(default: bool, about: str) -> Setting:
@@ -107,15 +107,14 @@ COMMON: dict[str, Setting] = {
     **PARTITIONS,
 }
 _BALANCED = {"CLAS_WEIGHTS_BALANCED": _on(False, "Gives all classes the same weight.")}
-_UNSUPPORTED = (
-    "ODMS_SAMPLING", "ODMS_SAMPLE_SIZE", "ODMS_TABLESPACE_NAME", "ODMS_APPROXIMATE_COMPUTATION",
-    "ODMS_ITEM_ID_COLUMN_NAME", "ODMS_ITEM_VALUE_COLUMN_NAME", "ODMS_TEXT_POLICY_NAME", "ODMS_TEXT_MAX_FEATURES",
-    "ODMS_TEXT_MIN_DOCUMENTS", "ODMS_BOXCOX", "ODMS_EXPLOSION_MIN_SUPP", "PREP_SCALE_2DNUM", "PREP_SHIFT_2DNUM",
-    "PREP_SCALE_NNUM",
-)  # fmt: skip
-_UNSUPPORTED_CLASSIFICATION = (
-    *_UNSUPPORTED, "CLAS_WEIGHTS_TABLE_NAME", "CLAS_PRIORS_TABLE_NAME", "CLAS_COST_TABLE_NAME", "CLAS_MAX_SUP_BINS",
-)  # fmt: skip
+_UNSUPPORTED = """
+    ODMS_SAMPLING ODMS_SAMPLE_SIZE ODMS_TABLESPACE_NAME ODMS_APPROXIMATE_COMPUTATION ODMS_ITEM_ID_COLUMN_NAME
+    ODMS_ITEM_VALUE_COLUMN_NAME ODMS_TEXT_POLICY_NAME ODMS_TEXT_MAX_FEATURES ODMS_TEXT_MIN_DOCUMENTS ODMS_BOXCOX
+    ODMS_EXPLOSION_MIN_SUPP PREP_SCALE_2DNUM PREP_SHIFT_2DNUM PREP_SCALE_NNUM
+"""
+_UNSUPPORTED_CLASSIFICATION = f"""{_UNSUPPORTED}
+    CLAS_WEIGHTS_TABLE_NAME CLAS_PRIORS_TABLE_NAME CLAS_COST_TABLE_NAME CLAS_MAX_SUP_BINS
+"""
 
 # A new mining function is one row here.
 FUNCTIONS: dict[str, Function] = {
@@ -232,7 +231,9 @@ def _algorithm(given: str | None, function: Function) -> str:
 
 def _check_names(texts: Mapping[str, str], settings: Mapping[str, Setting], function: Function, algorithm: str) -> None:
     others = {name: other for other, a in function.algorithms.items() for name in a.settings}
-    refused = {n.upper() for a in function.algorithms.values() for n in a.unsupported} | set(function.unsupported)
+    refused = {n.upper() for a in function.algorithms.values() for n in a.unsupported.split()} | set(
+        function.unsupported.split()
+    )
     hint = f"Settings here: {', '.join(['ALGO_NAME', *settings])}."
     for name in texts:
         if name in settings:
