@@ -65,7 +65,8 @@ def _load(model: catalog.Model, key: Key) -> Entry:
     _forget_old(key)
     opened = loading.open_model(model)
     usable = opened if isinstance(opened, Scorer) else _scorer(model, opened)
-    loaded = _entries[key] = Entry(usable, Results(usable), usable.nbytes)
+    attributes = {i.name: None for i in usable.inputs if i.name not in usable.key_columns}
+    loaded = _entries[key] = Entry(usable, Results(usable), usable.nbytes, attributes=attributes)
     _shrink()
     return loaded
 

@@ -26,6 +26,13 @@ from mlshare.routines.predict import (
     ml_predict_table,
     ml_score,
 )
+from mlshare.routines.scoring_functions import (
+    ora_dm_partition_name,
+    prediction,
+    prediction_number,
+    prediction_probability,
+    prediction_set,
+)
 from mlshare.routines.sharing import _model_privileges, ml_model_grant, ml_model_revoke
 from mlshare.routines.train import ml_train
 from mlshare.routines.transfer import ml_model_export, ml_model_import
@@ -57,4 +64,9 @@ __all__ = [
     "ml_predict_table",
     "ml_score",
     "ml_train",
+    "ora_dm_partition_name",
+    "prediction",
+    "prediction_number",
+    "prediction_probability",
+    "prediction_set",
 ]
