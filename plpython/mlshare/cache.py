@@ -23,11 +23,12 @@ _SESSION_BYTES = 100_000  # what an open session of a small sub-model takes, wha
 
 @dataclass
 class Entry:
-    """A loaded model or sub-model; ``size`` is an estimate of its memory in bytes."""
+    """A loaded model; ``size`` is an estimate of its memory in bytes, ``attributes`` its inputs but the key columns."""
 
     scorer: AnyScorer
     results: Results
     size: int
+    attributes: dict[str, None]
     hits: int = 0
     loaded_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
@@ -66,7 +67,7 @@ def _load(model: catalog.Model, key: Key) -> Entry:
     opened = loading.open_model(model)
     usable = opened if isinstance(opened, Scorer) else _scorer(model, opened)
     attributes = {i.name: None for i in usable.inputs if i.name not in usable.key_columns}
-    loaded = _entries[key] = Entry(usable, Results(usable), usable.nbytes, attributes=attributes)
+    loaded = _entries[key] = Entry(usable, Results(usable), usable.nbytes, attributes)
     _shrink()
     return loaded
 
