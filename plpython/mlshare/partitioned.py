@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mlshare import keys
 from mlshare.columns import take
 from mlshare.encoding import Input
-from mlshare.errors import ModelPrivilege, UnseenKey
+from mlshare.errors import CorruptModel, ModelPrivilege, UnseenKey
 from mlshare.keys import Key, Router
 from mlshare.prediction import Prediction
 from mlshare.table import Column, Table
@@ -167,6 +167,8 @@ class PartitionedScorer:
         """A sub-model's prediction in terms of all classes."""
         if self.classes is None or scorer.classes == self.classes:
             return prediction
+        if not set(scorer.classes or ()) <= set(self.classes):
+            raise CorruptModel(reason="a partition has classes that the model has not")
         place = np.array([self.classes.index(c) for c in scorer.classes or ()], dtype=np.int32)
         assert prediction.labels is not None and prediction.probabilities is not None
         probabilities = np.zeros((len(prediction), len(self.classes)))

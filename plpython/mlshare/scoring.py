@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -38,8 +39,8 @@ def require_inputs(source: frame.Source, scorer: AnyScorer) -> None:
 class Job:
     """One scoring of a relation. It runs when the statement that writes the output asks for its results."""
 
-    def __init__(self, source: frame.Source, scorer: AnyScorer, threshold: float | None) -> None:
-        self._source, self._scorer, self._threshold = source, scorer, threshold
+    def __init__(self, source: frame.Source, scorer: AnyScorer, threshold: float | None = None) -> None:
+        self.source, self.scorer, self._threshold = source, scorer, threshold
         self._codebook = Codebook()
         self._columns: tuple[bytes | None, str | None] | None = None
         self.n_rows = 0
@@ -56,22 +57,22 @@ class Job:
         return self._columns
 
     def _scored(self) -> tuple[bytes | None, str | None]:
-        return (None, self._numbers()) if self._scorer.task == "regression" else (self._codes(), None)
+        return (None, self._numbers()) if self.scorer.task == "regression" else (self._codes(), None)
 
     def entries(self) -> list[tuple[int, str | None, str | None]]:
         self.columns()
-        return self._codebook.entries(Results(self._scorer))
+        return self._codebook.entries(Results(self.scorer))
 
     def _codes(self) -> bytes:
         literal = self._literal(
-            self._codebook.encode(with_threshold(self._scorer, self._scorer.predict(table), self._threshold))
-            for table in frame.read_batches(self._source, *needs(self._scorer))
+            self._codebook.encode(with_threshold(self.scorer, self.scorer.predict(table), self._threshold))
+            for table in frame.read_batches(self.source, *needs(self.scorer))
         )
         return literal.encode()
 
     def _numbers(self) -> str:
-        batches = frame.read_batches(self._source, *needs(self._scorer))
-        return self._literal(np.asarray(self._scorer.predict(table).values) for table in batches)
+        batches = frame.read_batches(self.source, *needs(self.scorer))
+        return self._literal(np.asarray(self.scorer.predict(table).values) for table in batches)
 
     def _literal(self, batches: Iterable[NDArray[Any]]) -> str:
         """An array literal of all values: a subscript finds one quicker than get_byte puts one together."""
@@ -97,9 +98,8 @@ def score_table(table: str, model: catalog.Model, output: str, options: dict[str
     scorer = cache.scorer(model)
     source = frame.relation(table)
     _check_columns(source, scorer)
-    target_type = _target_type(model, scorer)
     output = db.qualified(output)
-    parts = {**_expressions(scorer, target_type), "output": output}
+    parts = {**_expressions(scorer, target_type(model, scorer)), "output": output}
     if db.value("same_table", output, table):
         _add_to(source, scorer, parts, options)
     else:
@@ -115,7 +115,7 @@ def _check_columns(source: frame.Source, scorer: AnyScorer) -> None:
         raise errors.ReservedColumn(column=KEY, table=source.name)
 
 
-def _target_type(model: catalog.Model, scorer: AnyScorer) -> dict[str, Any]:
+def target_type(model: catalog.Model, scorer: AnyScorer) -> dict[str, Any]:
     """The type of the target, if it is one that this database can be trusted to convert to."""
     metadata = store.read_row(model)["model_metadata"] or {}
     row = db.one("target_type", str(metadata.get("target_type") or ""))
@@ -137,22 +137,23 @@ def _expressions(scorer: AnyScorer, target: dict[str, Any]) -> dict[str, str]:
 def _write_to(source: frame.Source, scorer: AnyScorer, parts: dict[str, str], options: dict[str, Any]) -> None:
     if db.value("table_exists", parts["output"]):
         raise errors.TableExists(table=parts["output"], hint="Drop it, or choose another name.")
-    staging = None
     key = [r["name"] for r in db.query("primary_key", source.text)]
-    if source.blocks is None:
-        # The rows of a view may come in another order, or not be the same, when it is read again.
-        staging = _staging(parts["output"])
-        db.run("stage", staging=staging, source=source.text)
-        source = frame.relation(staging)
-    n_rows = _run("write", source, scorer, {**parts, "columns": _columns(source, key)}, options)
-    if staging:
-        db.run("drop_table", table=staging)
-    _add_key(parts["output"], key, n_rows)
+    with staged(source, parts["output"]) as rows:
+        job = Job(rows, scorer, options.get("threshold"))
+        run(job, f"write_{parts['what']}", {**parts, "columns": _columns(rows, key)})
+    _add_key(parts["output"], key, job.n_rows)
 
 
-def _staging(output: str) -> str:
-    schema = db.value("folded", output)[0]
-    return f"{db.quote_ident(schema)}._mlshare_staging_{db.value('pid')}"
+@contextmanager
+def staged(source: frame.Source, output: str) -> Iterator[frame.Source]:
+    """A source that gives the same rows in the same order when it is read again: a copy of what a view gives."""
+    if source.blocks is not None:
+        yield source
+        return
+    staging = f"{db.quote_ident(db.value('folded', output)[0])}._mlshare_staging_{db.value('pid')}"
+    db.run("stage", staging=staging, source=source.text)
+    yield frame.relation(staging)
+    db.run("drop_table", table=staging)
 
 
 def _columns(source: frame.Source, key: list[str]) -> str:
@@ -176,22 +177,22 @@ def _add_to(source: frame.Source, scorer: AnyScorer, parts: dict[str, str], opti
             hint="Name another table for the output.",
         )
     db.run("add_output_columns", **{k: parts[k] for k in ("output", "type")})
-    _run("fill", frame.relation(source.text), scorer, parts, options)
+    job = Job(frame.relation(source.text), scorer, options.get("threshold"))
+    run(job, f"fill_{parts['what']}", parts)
 
 
-def _run(verb: str, source: frame.Source, scorer: AnyScorer, parts: dict[str, str], options: dict[str, Any]) -> int:
-    """Runs the one statement; how many rows were scored."""
+def run(job: Job, statement: str, parts: dict[str, str]) -> None:
+    """Runs the one statement that reads the job's rows, asks the job for their scores and writes both."""
     global _job
-    job = _job = Job(source, scorer, options.get("threshold"))
+    _job = job
     try:
         before = db.query("scan_in_heap_order")
-        db.run(f"{verb}_{parts['what']}", source=source.text, **parts)
+        db.run(statement, source=job.source.text, **parts)
         db.query("restore_settings", [r["name"] for r in before], [r["before"] for r in before])
     finally:
         _job = None
         if job.failure is not None:
             raise job.failure
-    return job.n_rows
 
 
 # --- ml_score ------------------------------------------------------------------------------------
@@ -213,11 +214,11 @@ def evaluate(source: frame.Source, target: str, scorer: AnyScorer, metric: str, 
     for table in frame.read_batches(source, [*(w for w in wanted if w[0] != target), (target, kind)], known):
         truth, present = _truth(table[target], scorer)
         prediction = scorer.predict(table)
-        there = _predicted(prediction)
+        there = predicted(prediction)
         n_without += int((present & ~there).sum())
         present &= there
         truths.append(truth[present])
-        predictions.append(_comparable(prediction, scorer)[present])
+        predictions.append(comparable(prediction, scorer)[present])
     if not truths:
         raise errors.MetricUndefined(metric=metric, reason="there are no rows")
     if n_without:
@@ -244,14 +245,14 @@ def _truth(column: Column, scorer: AnyScorer) -> tuple[Any, Any]:
     return np.where(matches.any(axis=1), matches.argmax(axis=1), -1), present
 
 
-def _predicted(prediction: Prediction) -> Any:
+def predicted(prediction: Prediction) -> Any:
     """Which rows [n] have a prediction."""
     if prediction.labels is not None:
         return prediction.labels >= 0
     return ~np.isnan(np.asarray(prediction.values))
 
 
-def _comparable(prediction: Prediction, scorer: AnyScorer) -> Any:
+def comparable(prediction: Prediction, scorer: AnyScorer) -> Any:
     """Values [n], or probabilities [n, C]; a model that gives labels only is sure of them."""
     if prediction.values is not None:
         return prediction.values

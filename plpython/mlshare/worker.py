@@ -27,6 +27,7 @@ TASKS = {
     "ping": "mlshare.worker:ping",
     "train": "mlshare.fit:train",
     "audit": "mlshare.audit:run",
+    "audit_partitions": "mlshare.audit.partitions:run",
     "compile": "mlshare.compile:run",
     "build": "mlshare.build:run",
 }

@@ -5,6 +5,17 @@ from __future__ import annotations
 from mlshare.environment import check as check_environment
 from mlshare.routines.compile import ml_model_compile
 from mlshare.routines.internal import _as_owner, _create_key, _in_snapshot
+from mlshare.routines.mining import (
+    add_partition,
+    apply,
+    create_model,
+    create_model2,
+    drop_model,
+    drop_partition,
+    export_sermodel,
+    import_sermodel,
+    rename_model,
+)
 from mlshare.routines.models import (
     _cached_models,
     ml_create_or_upgrade_catalog,
@@ -45,7 +56,15 @@ __all__ = [
     "_model_privileges",
     "_scored",
     "_scored_values",
+    "add_partition",
+    "apply",
     "check_environment",
+    "create_model",
+    "create_model2",
+    "drop_model",
+    "drop_partition",
+    "export_sermodel",
+    "import_sermodel",
     "ml_create_or_upgrade_catalog",
     "ml_model_active",
     "ml_model_add_partition",
@@ -69,4 +88,5 @@ __all__ = [
     "prediction_number",
     "prediction_probability",
     "prediction_set",
+    "rename_model",
 ]
