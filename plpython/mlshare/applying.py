@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlshare import cache, catalog, db, errors, frame, scoring
-from mlshare.partitioned import PartitionedScorer
+from mlshare.partitioned import AnyScorer, PartitionedScorer
 from mlshare.prediction import Prediction
 from mlshare.results import label_text
 
@@ -64,7 +64,7 @@ def apply(model: catalog.Model, table: str, case: str, output: str) -> None:
         scoring.run(_Job(rows, scorer), "apply_numbers" if scorer.classes is None else "apply_labels", parts)
 
 
-def _answers(scorer: scoring.AnyScorer, kind: dict[str, Any]) -> list[str]:
+def _answers(scorer: AnyScorer, kind: dict[str, Any]) -> list[str]:
     """Expressions for the columns of the answer."""
     numbers = "(SELECT s.numbers FROM scored AS s)"
     if scorer.classes is not None:

@@ -212,15 +212,9 @@ def audit_partitions(model: catalog.Model, partitions: Sequence[Partition], mode
     """Has one process look all these sub-models over. Errors: as audit, with the partition in their detail."""
     from mlshare import archive
 
+    empty = {**dict.fromkeys(archive.FIELDS), "status": "ready", "n_rows": 0}
     rows = [
-        {
-            **dict.fromkeys(archive.FIELDS),
-            "partition_id": p.id,
-            "partition_name": p.name,
-            "status": "ready",
-            "n_rows": 0,
-        }
-        | {"key": None if p.key is None else list(p.key)}
+        {**empty, "partition_id": p.id, "partition_name": p.name, "key": None if p.key is None else list(p.key)}
         for p in partitions
     ]
     trunk = _unpack(model, _chunks(model), model.digest, limit("import_size") << 20)[0]

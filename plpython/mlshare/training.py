@@ -147,9 +147,8 @@ def train_plan(call: Call) -> str:
         raise errors.TrainingFailed(reason=entry["error"])
     result = _result_of(reply.result["plan"], entry, table)
     chunks, digest = loading.chunked(bytes(model), db.current_user(), handle)
-    store.insert(
-        schema, modelrow.row(call, handle, modelrow.metadata(call, result, len(chunks), digest)), chunks, digest
-    )
+    document = modelrow.metadata(call, result, len(chunks), digest)
+    store.insert(schema, modelrow.row(call, handle, document), chunks, digest)
     db.notice(f'model "{handle}" is ready: {result["algorithm_name"]}, {_scored(result)} on its own rows')
     return handle
 

@@ -49,9 +49,8 @@ def store_partitions(schema: str, handle: str, opened: Archive) -> None:
         pieces, digest = _chunked(opened, owner, handle, number)
         chunks += pieces
         sizes = {"object_size": sum(len(c.data) for c in pieces), "digest": digest}
-        rows.append(
-            {**given, **sizes, "score": _finite(given["score"]), "build_seconds": _finite(given["build_seconds"])}
-        )
+        numbers = {name: _finite(given[name]) for name in ("score", "build_seconds")}
+        rows.append({**given, **sizes, **numbers})
     db.query("insert_partitions", handle, json.dumps(rows), schema=schema)
     columns = zip(*((c.partition_id, c.chunk_id, c.data, c.signature) for c in chunks), strict=True)
     db.query("insert_objects", handle, *(list(c) for c in columns), schema=schema)

@@ -99,7 +99,7 @@ def _row(loaded: Entry, document: str) -> Row:
 
 def _label(loaded: Entry, found: Prediction) -> str:
     assert found.labels is not None
-    return loaded.results.names[found.labels[0]]
+    return str(loaded.results.names[found.labels[0]])
 
 
 def _class_names(loaded: Entry) -> list[str]:
