@@ -28,7 +28,7 @@ TASKS = {
     "train": "mlshare.fit:train",
     "audit": "mlshare.audit:run",
     "compile": "mlshare.compile:run",
-    "build": "mlshare.build:run",
+    "build": "mlshare.build.job:run",
 }
 
 _PR_SET_PDEATHSIG = 1
