@@ -76,13 +76,14 @@ class Inside:
     """What can be told of a fitted estimator, over the F matrix columns as they are before scaling.
 
     ``coefficients`` [F + 1, k] with the intercepts last, ``importances`` [F] that sum to 1; ``settings`` what was
-    made of parameters that depend on the data.
+    made of parameters that depend on the data, ``statistics`` what else is known, both under Oracle's names.
     """
 
     coefficients: Floats | None = None
     importances: Floats | None = None
     moments: Moments | None = None
     settings: Mapping[str, float | str] = field(default_factory=dict)
+    statistics: Mapping[str, float] = field(default_factory=dict)
     iterations: int | None = None
     converged: bool = True
 
