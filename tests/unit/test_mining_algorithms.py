@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 from mlshare import errors, modelfile
 from mlshare.audit import audit
@@ -35,6 +37,13 @@ EVERY = [
     for target in TARGETS[function]
 ]
 GLM = {"ALGO_NAME": "ALGO_GENERALIZED_LINEAR_MODEL"}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    """As where sub-models are built: on little data, threads of linear algebra wait for each other."""
+    with threadpool_limits(1, user_api="blas"):
+        yield
 
 
 def _plan(function: str, given: dict[str, Any], target: str) -> Plan:

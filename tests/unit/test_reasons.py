@@ -6,6 +6,7 @@ import base64
 import copy
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 from scipy import stats
+from threadpoolctl import threadpool_limits
 
 from mlshare import errors, manifest, reasons
 from mlshare.audit import prepare_foreign
@@ -34,6 +36,13 @@ def _scorer(target: str, given: dict[str, Any] | None = None, table: Table = TAB
     others = tuple(sorted({"two", "three", "amount"} - {target}))
     plan = replace(parse(GLM if given is None else given, TARGETS[target]).plan, target=target, exclude=others)
     return Scorer(single.fit(table, plan)[1])
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    """As where sub-models are built: on little data, threads of linear algebra wait for each other."""
+    with threadpool_limits(1, user_api="blas"):
+        yield
 
 
 ROW = raw_row(only(TABLE, *FEATURES), 3)

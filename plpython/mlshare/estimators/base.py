@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from mlshare.table import Task
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -15,7 +17,6 @@ if TYPE_CHECKING:
     from mlshare.covariance import Covariance
 
 Floats: TypeAlias = "NDArray[np.float64]"
-Task = Literal["classification", "regression"]
 Params = Mapping[str, Any]
 
 

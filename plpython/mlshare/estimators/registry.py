@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mlshare.errors import InvalidOptionValue
-from mlshare.estimators.base import Choice, Estimator, Number, Space, Task
+from mlshare.estimators.base import Choice, Estimator, Number, Space
+from mlshare.table import Task
 
 _LIBLINEAR_ROWS = 300_000
 _KERNEL_ROWS = 10_000
