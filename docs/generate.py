@@ -163,7 +163,7 @@ def algorithms() -> str:
     """The algorithms by task."""
     rows = []
     for e in registry.REGISTRY:
-        tried = f"up to {e.auto_rows:,} rows" if e.auto_rows else "always"
+        tried = {None: "always", 0: "only if named"}.get(e.auto_rows, f"up to {e.auto_rows or 0:,} rows")
         rows.append((f"`{e.name}`", e.task, tried, f"{e.max_rows:,}" if e.max_rows else "all"))
     return table(("algorithm", "task", "tried by itself", "rows it is fitted on, at most"), rows)
 

@@ -22,7 +22,7 @@ class _Job(scoring.Job):
     def _scored(self) -> tuple[bytes | None, str | None]:
         self._places: dict[str | None, int] = {None: _NONE}
         codes, numbers = [], []
-        for table in frame.read_batches(self.source, *scoring.needs(self.scorer)):
+        for table in scoring.read_batches(self.source, self.scorer):
             found = self.scorer.predict(table)
             codes.append(self._codes_of(table, found))
             numbers.append(np.asarray(scoring.comparable(found, self.scorer)).ravel())

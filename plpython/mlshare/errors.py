@@ -323,6 +323,12 @@ class ScoringFailed(MlshareError):
     sqlstate = "ML405"
 
 
+class BoundsUnknown(MlshareError):
+    """the model has no bounds of its predictions: {reason}"""
+
+    sqlstate = "ML408"
+
+
 class NotCompilable(MlshareError):
     """the model cannot be written as an SQL function: {reason}"""
 

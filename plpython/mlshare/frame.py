@@ -112,7 +112,7 @@ def read(
     dictionary is what the column holds. Errors: ColumnNotFound, UnsupportedColumnType, FeatureTypeMismatch.
     """
     batches = list(read_batches(source, wanted, known))
-    return _concatenate(wanted, batches)
+    return joined(wanted, batches)
 
 
 def read_batches(
@@ -285,8 +285,8 @@ def _table(
     return Table(tuple(made))
 
 
-def _concatenate(wanted: Sequence[tuple[str, Kind]], batches: list[Table]) -> Table:
-    """One table of all batches. Column by column, freeing as it goes: the peak is one column above the data."""
+def joined(wanted: Sequence[tuple[str, Kind]], batches: list[Table]) -> Table:
+    """One table of all batches of a reading. Column by column, freeing as it goes: the peak is one column above the data."""
     made: list[Column] = []
     for i, (name, kind) in enumerate(wanted):
         pieces = [b.columns[i] for b in batches]

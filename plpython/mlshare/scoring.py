@@ -13,10 +13,11 @@ from mlshare import cache, catalog, db, errors, frame, store
 from mlshare.partitioned import AnyScorer
 from mlshare.prediction import Prediction
 from mlshare.results import Codebook, Results, label_text, with_threshold
-from mlshare.table import Column, Kind
+from mlshare.table import Column, Kind, Table
 
 KEY = "_4aad19ca6e_pk_id"  # HeatWave's name for the key it adds
 PREDICTION, RESULTS = "prediction", "ml_results"
+_WINDOW_CELLS = 32_000_000  # of a table that a partitioned model scores at a time: 256 MB
 _NUMBER = "_4aad19ca6e_n"  # numbers the rows inside the statement that writes them
 
 
@@ -31,6 +32,24 @@ def require_inputs(source: frame.Source, scorer: AnyScorer) -> None:
         if name not in source:
             error = errors.MissingKeyColumn if name in scorer.key_columns else errors.MissingFeature
             raise error(column=name, detail=f"{source.name} has no such column.")
+
+
+def read_batches(source: frame.Source, scorer: AnyScorer) -> Iterator[Table]:
+    """The rows that a model scores. A partitioned one gets many at a time, to call each sub-model seldom."""
+    wanted, known = needs(scorer)
+    batches = frame.read_batches(source, wanted, known)
+    if not scorer.key_columns:
+        yield from batches
+        return
+    most = _WINDOW_CELLS // len(wanted)
+    held: list[Table] = []
+    for table in batches:
+        held.append(table)
+        if sum(map(len, held)) >= most:
+            yield frame.joined(wanted, held)
+            held = []
+    if held:
+        yield frame.joined(wanted, held)
 
 
 # --- ml_predict_table ----------------------------------------------------------------------------
@@ -66,12 +85,12 @@ class Job:
     def _codes(self) -> bytes:
         literal = self._literal(
             self._codebook.encode(with_threshold(self.scorer, self.scorer.predict(table), self._threshold))
-            for table in frame.read_batches(self.source, *needs(self.scorer))
+            for table in read_batches(self.source, self.scorer)
         )
         return literal.encode()
 
     def _numbers(self) -> str:
-        batches = frame.read_batches(self.source, *needs(self.scorer))
+        batches = read_batches(self.source, self.scorer)
         return self._literal(np.asarray(self.scorer.predict(table).values) for table in batches)
 
     def _literal(self, batches: Iterable[NDArray[Any]]) -> str:

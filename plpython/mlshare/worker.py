@@ -29,7 +29,7 @@ TASKS = {
     "audit": "mlshare.audit:run",
     "audit_partitions": "mlshare.audit.partitions:run",
     "compile": "mlshare.compile:run",
-    "build": "mlshare.build:run",
+    "build": "mlshare.build.job:run",
 }
 
 _PR_SET_PDEATHSIG = 1

@@ -11,6 +11,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from mlshare import fit as training
 from mlshare import metrics, modelfile, sampling
+from mlshare.build import details
 from mlshare.build.plan import Plan
 from mlshare.encoding import Encoder
 from mlshare.errors import MetricUndefined
@@ -62,7 +63,7 @@ def fit(table: Table, plan: Plan, threads: int = 1) -> tuple[dict[str, Any], byt
         "inputs": [list(i) for i in encoder.inputs],
         "categories": _categories(encoder),
         "dropped_columns": prepared.dropped,
-        "details": {},
+        "details": details.describe(prepared, estimator, fitted, plan) if plan.details else {},
         "golden": golden,
     }, blob
 

@@ -13,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from mlshare.convert import graph
 from mlshare.covariance import Covariance
-from mlshare.estimators.base import Fitted, Floats, Held, Inside, Params, Problem
+from mlshare.estimators.base import Fitted, Floats, Held, Inside, Moments, Params, Problem
 from mlshare.estimators.scaling import Scaling
 from mlshare.sampling import folds
 
@@ -65,6 +65,11 @@ def scaled(problem: Problem, x: Floats, weights: Floats | None) -> Scaling:
     return Scaling.of(x, weights) if problem.scaled else Scaling.none(x)
 
 
+def _end(params: Params) -> dict[str, float]:
+    """When to end."""
+    return {"max_iter": params.get("max_iter", 1000), "tol": params.get("tol", 1e-4)}
+
+
 def linear_svr(
     problem: Problem, params: Params, x: Floats, y: Floats, held: Held | None, weights: Floats | None = None
 ) -> Fitted:
@@ -77,6 +82,7 @@ def linear_svr(
         loss="squared_epsilon_insensitive",
         dual=False,
         random_state=problem.seed,
+        **_end(params),
     )
     with unconverged_is_fine():
         model.fit(scaling.apply(x), target.apply(y), sample_weight=weights)
@@ -92,7 +98,8 @@ def linear_svc(
     z = scaling.apply(x)
 
     def fit(rows: Floats, labels: Floats, weights: Floats | None) -> Any:
-        model = svm.LinearSVC(C=params["C"], dual=False, random_state=problem.seed)
+        penalty = params.get("penalty", "l2")
+        model = svm.LinearSVC(C=params["C"], penalty=penalty, dual=False, random_state=problem.seed, **_end(params))
         with unconverged_is_fine():
             return model.fit(rows, labels, sample_weight=weights)
 
@@ -139,4 +146,10 @@ def gaussian_nb(
     return Fitted(
         lambda rows: np.asarray(model.predict_proba(scaling.apply(rows))),
         lambda: graph.gaussian_model(scaling.center, scaling.scale, -0.5 * precision, model.theta_.T * precision, bias),
+        inside=lambda: Inside(moments=_moments(model, scaling)),
     )
+
+
+def _moments(model: Any, scaling: Scaling) -> Moments:
+    scale = scaling.scale[:, None]
+    return Moments(model.class_prior_, model.theta_.T * scale + scaling.center[:, None], model.var_.T * scale**2)

@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 from mlshare.build.plan import Plan
 from mlshare.errors import InvalidArgument, InvalidSettingValue, UnknownSetting
-from mlshare.estimators.base import Task
 from mlshare.mining.algorithms import CLASSIFICATION, REGRESSION, Algorithm, Setting
 from mlshare.mining.kinds import Columns, Name, OneOf, Whole
+from mlshare.table import Task
 
 BuildType = Literal["hybrid", "inter", "intra"]
 OnError = Literal["error", "skip", "fallback"]

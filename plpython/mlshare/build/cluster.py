@@ -1,0 +1,271 @@
+"""The groups of a build on a Dask cluster, over TLS.
+
+What must be trusted: a scheduler and its workers see the rows, and can send models that fit them badly or not at all,
+so only an administrator names them. What need not be: this runs in a forked process of its own (see job), results are
+read as plain bytes, and Python objects that the scheduler sends are not built (see ``_guard``), so nothing that comes
+back can run code here. Models and descriptions are checked afterwards, see untrusted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import sys
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mlshare.build.attempt import Attempt
+from mlshare.build.groups import Group
+from mlshare.build.plan import Plan
+from mlshare.errors import ChildCrashed, ExecutorFailed, InstallationError, MlshareError
+from mlshare.table import Table
+from mlshare.worker import Progress
+
+_CONNECT_SECONDS = 5.0
+_SILENCE_SECONDS = 2.0  # after which the scheduler is asked whether it is there
+_ANSWER_SECONDS = 5.0
+_WORKERLESS_SECONDS = 8.0
+_MOST_BYTES = 4 << 20  # of the rows of one task
+_LEAST_BYTES = 64 << 10
+_TASKS_A_THREAD = 3  # in flight; the scheduler keeps their rows
+_TRIES = 3
+_PROGRESS_SECONDS = 0.2
+# The only global name that what a scheduler sends may refer to: how Dask marks bytes.
+_HARMLESS = {("builtins", "bytes")}
+
+
+@dataclass(frozen=True)
+class Executor:
+    """A cluster as an administrator described it: address "tls://host:port", files of the certificates."""
+
+    name: str
+    address: str
+    ca: str
+    certificate: str
+    key: str
+
+    @classmethod
+    def of(cls, request: Mapping[str, Any]) -> Executor:
+        """Checked: ExecutorFailed if it is not reached by TLS."""
+        executor = cls(*(str(request.get(name) or "") for name in ("name", "address", "ca", "certificate", "key")))
+        if not executor.address.startswith("tls://"):
+            raise executor.failed("its address does not begin with tls://")
+        return executor
+
+    def failed(self, reason: str, error: Exception | None = None) -> ExecutorFailed:
+        """The error for this executor."""
+        return ExecutorFailed(executor=self.name, reason=reason, detail=None if error is None else str(error)[:500])
+
+
+def build(
+    executor: Executor, table: Table, groups: Sequence[Group], plan: Plan, skip: bool, say: Progress
+) -> tuple[dict[str, Any], bytes]:
+    """Every group fitted by the cluster's workers: {"attempts": [[seconds, model bytes, description bytes, error,
+    sqlstate] …]} in the order of the groups, and models and descriptions one after the other.
+
+    At the first group that fails the others are given up, unless ``skip``. Raises ExecutorFailed, InstallationError.
+    """
+    with _client(executor) as client:
+        run = _Run(executor, client, table, groups, plan, skip, say)
+        run.finish()
+    attempts = [run.attempts.get(group.id) or Attempt(0.0) for group in groups]
+    rows = [[a.seconds, len(a.model), len(a.description), a.error, a.sqlstate] for a in attempts]
+    return {"attempts": rows}, b"".join(part for a in attempts for part in (a.model, a.description))
+
+
+def read(said: Mapping[str, Any], blob: memoryview) -> list[Attempt]:
+    """The attempts that ``build`` returned."""
+    found: list[Attempt] = []
+    position = 0
+    for seconds, model_bytes, description_bytes, error, sqlstate in said["attempts"]:
+        middle = position + model_bytes
+        model, description = blob[position:middle], blob[middle : middle + description_bytes]
+        found.append(Attempt(seconds, bytes(model), bytes(description), error=error, sqlstate=sqlstate))
+        position = middle + description_bytes
+    return found
+
+
+@contextlib.contextmanager
+def _client(executor: Executor) -> Iterator[Any]:
+    # No file of the user that the server runs as may change what Dask does, and none is written.
+    os.environ["DASK_CONFIG"] = "/dev/null/dask"
+    try:
+        import dask
+        import distributed
+
+        from mlshare.build import remote  # noqa: F401 - before the guard
+    except ImportError as error:
+        raise InstallationError(
+            reason="the packages for executors are missing",
+            hint='Install them into the environment of the server: pip install "mlshare[cluster]".',
+            detail=str(error)[:500],
+        ) from error
+    library: Any = distributed  # it has no types
+    dask.config.set({"distributed.comm.timeouts": {"connect": "5s", "tcp": "8s"}, "distributed.comm.retry.count": 0})
+    try:
+        security = library.Security(
+            tls_ca_file=executor.ca,
+            tls_client_cert=executor.certificate,
+            tls_client_key=executor.key,
+            require_encryption=True,
+        )
+        _guard()
+        client = library.Client(
+            executor.address,
+            security=security,
+            timeout=_CONNECT_SECONDS,
+            set_as_default=False,
+            direct_to_workers=False,
+            serializers=["msgpack"],
+            deserializers=["msgpack"],
+            name="mlshare",
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise executor.failed("there is no connection to its scheduler", error) from error
+    try:
+        yield client
+    finally:
+        with contextlib.suppress(OSError, RuntimeError):
+            client.close(timeout=1)
+
+
+def _guard() -> None:
+    """From now on, bytes that stand for Python objects can name no class or function: this process refuses.
+
+    Dask reads messages of the scheduler, the errors of tasks among them, in Python's own form of objects, which can
+    call anything. The interpreter announces each name that such bytes refer to before it looks it up.
+    """
+
+    def refuse(event: str, arguments: tuple[Any, ...]) -> None:
+        if event.endswith(".find_class") and arguments not in _HARMLESS:
+            raise RuntimeError(f"refused: {arguments}")
+
+    sys.addaudithook(refuse)
+
+
+class _Run:
+    """The batches that wait, those in flight, and what has come of the others."""
+
+    def __init__(
+        self,
+        executor: Executor,
+        client: Any,
+        table: Table,
+        groups: Sequence[Group],
+        plan: Plan,
+        skip: bool,
+        say: Progress,
+    ) -> None:
+        self.attempts: dict[int, Attempt] = {}
+        self._executor, self._client, self._table, self._plan = executor, client, table, plan
+        self._total, self._skip, self._say = len(groups), skip, say
+        self._workers_seen = self._said = time.monotonic()
+        self._threads = self._wait_for_workers()
+        self._waiting = deque((batch, 1) for batch in batches(table, groups, self._threads))
+        self._flying: dict[Any, tuple[list[Group], int]] = {}
+        self._landed: queue.Queue[Any] = queue.Queue()
+        self._over = False
+
+    def finish(self) -> None:
+        """Send and receive until nothing is left, or a group has failed that may not."""
+        while (self._waiting or self._flying) and not self._over:
+            while self._waiting and len(self._flying) < _TASKS_A_THREAD * self._threads:
+                self._send(*self._waiting.popleft())
+            try:
+                future = self._landed.get(timeout=_SILENCE_SECONDS)
+            except queue.Empty:
+                self._threads = self._ask() or self._threads
+                continue
+            self._receive(future)
+
+    def _wait_for_workers(self) -> int:
+        while not (threads := self._ask()):
+            time.sleep(0.2)
+        return threads
+
+    def _ask(self) -> int:
+        """How many threads the workers have; ExecutorFailed without an answer, or long without a worker."""
+        try:
+            identity = self._client.sync(self._client.scheduler.identity, callback_timeout=_ANSWER_SECONDS)
+            threads = sum(int(worker["nthreads"]) for worker in identity["workers"].values())
+        except Exception as error:
+            raise self._executor.failed("its scheduler does not answer", error) from error
+        now = time.monotonic()
+        if threads:
+            self._workers_seen = now
+        elif now - self._workers_seen > _WORKERLESS_SECONDS:
+            raise self._executor.failed("it has no workers")
+        return min(threads, 10_000)
+
+    def _send(self, batch: list[Group], attempt: int) -> None:
+        from mlshare.build import remote
+
+        task = remote.pack_task(self._table, batch, self._plan)
+        future = self._client.submit(remote.fit, task, pure=False, retries=_TRIES)
+        self._flying[future.key] = (batch, attempt)
+        future.add_done_callback(self._landed.put)
+
+    def _receive(self, future: Any) -> None:
+        batch, attempt = self._flying.pop(future.key)
+        if future.status == "finished":
+            self._take(batch, attempt, future)
+        elif future.status == "error":
+            self._suspect(batch)
+        else:
+            raise self._executor.failed("the connection to its scheduler was lost")
+        future.release()
+
+    def _take(self, batch: list[Group], attempt: int, future: Any) -> None:
+        from mlshare.build import remote
+
+        try:
+            answer = future.result(timeout=_ANSWER_SECONDS)
+        except Exception as error:
+            if attempt == _TRIES:
+                raise self._executor.failed("its workers give no answers", error) from error
+            self._ask()
+            self._waiting.append((batch, attempt + 1))
+            return
+        try:
+            attempts = remote.unpack_answer(answer, len(batch))
+        except MlshareError as error:
+            attempts = [Attempt(0.0, error=error.message, sqlstate=error.sqlstate)] * len(batch)
+        for group, one in zip(batch, attempts, strict=True):
+            self._note(group, one)
+
+    def _suspect(self, batch: list[Group]) -> None:
+        """The batch could not be run, or took workers with it: which of its groups did it, each alone will show."""
+        if len(batch) > 1:
+            self._waiting.extend(([group], 1) for group in batch)
+            return
+        reason = "the executor's workers could not run it, or ended while they did"
+        self._note(batch[0], Attempt(0.0, error=reason, sqlstate=ChildCrashed.sqlstate))
+
+    def _note(self, group: Group, one: Attempt) -> None:
+        self.attempts[group.id] = one
+        self._over = self._over or (one.error is not None and not self._skip)
+        now = time.monotonic()
+        if now - self._said > _PROGRESS_SECONDS or len(self.attempts) == self._total:
+            self._said = now
+            self._say(f"{len(self.attempts)} of {self._total} partitions", len(self.attempts) / self._total)
+
+
+def batches(table: Table, groups: Sequence[Group], threads: int) -> list[list[Group]]:
+    """Groups that follow one another in the table, some for each thread of the cluster; the largest first."""
+    width = sum(8 if column.codes is None else 4 for column in table.columns)
+    fair = width * sum(group.rows for group in groups) // (4 * threads)
+    limit = max(_LEAST_BYTES, min(_MOST_BYTES, fair))
+    found: list[list[Group]] = []
+    size = 0
+    for group in sorted(groups, key=lambda g: (g.start, g.rows)):
+        follows = bool(found) and found[-1][-1].start + found[-1][-1].rows == group.start
+        if not follows or size + width * group.rows > limit:
+            found.append([])
+            size = 0
+        found[-1].append(group)
+        size += width * group.rows
+    return sorted(found, key=lambda batch: -sum(group.rows for group in batch))
