@@ -102,6 +102,56 @@ $python$;
 COMMENT ON FUNCTION sys.prediction_set(text, jsonb, integer, double precision) IS
     'All classes with their probabilities for a row, the most probable first; at most best_n, and none below cutoff';
 
+CREATE OR REPLACE FUNCTION sys.prediction_details(model text, "row" text, class_label text DEFAULT NULL, top_n integer DEFAULT 5, direction text DEFAULT 'DESC')
+RETURNS TABLE (attribute text, actual_value text, weight double precision, rank integer)
+LANGUAGE sql STABLE PARALLEL RESTRICTED ROWS 5
+AS $$ SELECT * FROM sys.prediction_details($1, $2::pg_catalog.jsonb, $3, $4, $5) $$;
+COMMENT ON FUNCTION sys.prediction_details(text, text, text, integer, text) IS
+    'The attributes that speak most for (DESC), against (ASC) or either way (ABS) for a prediction; weight: how much the probability or number falls when the attribute is missing';
+
+CREATE OR REPLACE FUNCTION sys.prediction_details(model text, "row" anyelement, class_label text DEFAULT NULL, top_n integer DEFAULT 5, direction text DEFAULT 'DESC')
+RETURNS TABLE (attribute text, actual_value text, weight double precision, rank integer)
+LANGUAGE sql STABLE PARALLEL RESTRICTED ROWS 5
+AS $$ SELECT * FROM sys.prediction_details($1, pg_catalog.to_jsonb($2), $3, $4, $5) $$;
+COMMENT ON FUNCTION sys.prediction_details(text, anyelement, text, integer, text) IS
+    'The attributes that speak most for (DESC), against (ASC) or either way (ABS) for a prediction; weight: how much the probability or number falls when the attribute is missing';
+
+CREATE OR REPLACE FUNCTION sys.prediction_details(model text, "row" jsonb, class_label text DEFAULT NULL, top_n integer DEFAULT 5, direction text DEFAULT 'DESC')
+RETURNS TABLE (attribute text, actual_value text, weight double precision, rank integer)
+LANGUAGE plpython3u STABLE PARALLEL RESTRICTED ROWS 5
+SET search_path = pg_catalog, pg_temp
+AS $python$
+GD.get("mlshare") or plpy.execute("SELECT sys._start()")
+return GD["mlshare"].prediction_details(model, row, class_label, top_n, direction)
+$python$;
+COMMENT ON FUNCTION sys.prediction_details(text, jsonb, text, integer, text) IS
+    'The attributes that speak most for (DESC), against (ASC) or either way (ABS) for a prediction; weight: how much the probability or number falls when the attribute is missing';
+
+CREATE OR REPLACE FUNCTION sys.prediction_bounds(model text, "row" text, confidence_level double precision DEFAULT 0.95, class_label text DEFAULT NULL)
+RETURNS TABLE (lower double precision, upper double precision)
+LANGUAGE sql STABLE PARALLEL RESTRICTED ROWS 1
+AS $$ SELECT * FROM sys.prediction_bounds($1, $2::pg_catalog.jsonb, $3, $4) $$;
+COMMENT ON FUNCTION sys.prediction_bounds(text, text, double precision, text) IS
+    'The bounds within which a generalized linear model without ridge expects the number, or the probability of a class';
+
+CREATE OR REPLACE FUNCTION sys.prediction_bounds(model text, "row" anyelement, confidence_level double precision DEFAULT 0.95, class_label text DEFAULT NULL)
+RETURNS TABLE (lower double precision, upper double precision)
+LANGUAGE sql STABLE PARALLEL RESTRICTED ROWS 1
+AS $$ SELECT * FROM sys.prediction_bounds($1, pg_catalog.to_jsonb($2), $3, $4) $$;
+COMMENT ON FUNCTION sys.prediction_bounds(text, anyelement, double precision, text) IS
+    'The bounds within which a generalized linear model without ridge expects the number, or the probability of a class';
+
+CREATE OR REPLACE FUNCTION sys.prediction_bounds(model text, "row" jsonb, confidence_level double precision DEFAULT 0.95, class_label text DEFAULT NULL)
+RETURNS TABLE (lower double precision, upper double precision)
+LANGUAGE plpython3u STABLE PARALLEL RESTRICTED ROWS 1
+SET search_path = pg_catalog, pg_temp
+AS $python$
+GD.get("mlshare") or plpy.execute("SELECT sys._start()")
+return GD["mlshare"].prediction_bounds(model, row, confidence_level, class_label)
+$python$;
+COMMENT ON FUNCTION sys.prediction_bounds(text, jsonb, double precision, text) IS
+    'The bounds within which a generalized linear model without ridge expects the number, or the probability of a class';
+
 CREATE OR REPLACE FUNCTION sys.ora_dm_partition_name(model text, "row" text)
 RETURNS text
 LANGUAGE sql STABLE PARALLEL RESTRICTED

@@ -98,13 +98,15 @@ class PartitionedScorer:
         at = -1 if key is None else self.directory.router.position.get(key, -1)
         return self._chosen(at, key)
 
+    def scorer_of(self, row: Mapping[str, Any], document: str | None = None) -> Scorer | None:
+        """The sub-model that predicts a row; None if there is none. Errors: MissingKeyColumn, UnseenKey, …"""
+        found = self.partition_of(row, document)
+        return None if found is None else self._load([found])[0]
+
     def predict_row(self, row: Mapping[str, Any], document: str | None = None) -> Prediction:
         """Errors: MissingKeyColumn, UnseenKey, ModelPrivilege, and those of the sub-model."""
-        found = self.partition_of(row, document)
-        if found is None:
-            return self._nothing(1)
-        (scorer,) = self._load([found])
-        return self._as_ours(scorer, scorer.predict_row(row))
+        scorer = self.scorer_of(row, document)
+        return self._nothing(1) if scorer is None else self._as_ours(scorer, scorer.predict_row(row))
 
     # --- many rows ---------------------------------------------------------------------------------
 

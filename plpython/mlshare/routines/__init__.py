@@ -40,6 +40,8 @@ from mlshare.routines.predict import (
 from mlshare.routines.scoring_functions import (
     ora_dm_partition_name,
     prediction,
+    prediction_bounds,
+    prediction_details,
     prediction_number,
     prediction_probability,
     prediction_set,
@@ -85,6 +87,8 @@ __all__ = [
     "ml_train",
     "ora_dm_partition_name",
     "prediction",
+    "prediction_bounds",
+    "prediction_details",
     "prediction_number",
     "prediction_probability",
     "prediction_set",

@@ -12,6 +12,7 @@ from mlshare.routines.models import _given
 if TYPE_CHECKING:
     from mlshare.cache import Entry
     from mlshare.prediction import Prediction
+    from mlshare.scorer import Scorer
 
 Row = dict[str, Any]
 
@@ -65,6 +66,33 @@ def prediction_set(
 
 
 @routine
+def prediction_details(
+    model: str | None, row: str | None, class_label: str | None, top_n: int | None, direction: str | None
+) -> list[tuple[str, str | None, float, int]]:
+    from mlshare import reasons
+
+    loaded, scorer, given = _chosen(model, row)
+    chosen = _class(loaded, class_label)
+    if scorer is None or not _knows(scorer, chosen):
+        return []
+    found = reasons.explain_row(scorer, given, chosen, 5 if top_n is None else top_n, direction or "DESC")
+    return [(r.attribute, _shown(r.value), r.weight, r.rank) for r in found]
+
+
+@routine
+def prediction_bounds(
+    model: str | None, row: str | None, confidence_level: float | None, class_label: str | None
+) -> list[tuple[float, float]]:
+    from mlshare import reasons
+
+    loaded, scorer, given = _chosen(model, row)
+    chosen = _class(loaded, class_label)
+    if scorer is None or not _knows(scorer, chosen):
+        return []
+    return [reasons.bounds(scorer, given, 0.95 if confidence_level is None else confidence_level, chosen)]
+
+
+@routine
 def ora_dm_partition_name(model: str | None, row: str | None) -> str | None:
     loaded = cache.entry(catalog.find(_given(model)))
     if row is None or not loaded.scorer.key_columns:
@@ -83,6 +111,31 @@ def _predicted(model: str | None, document: str | None) -> tuple[Entry, Predicti
         return loaded, None
     found = loaded.scorer.predict_row(_row(loaded, document), document)
     return loaded, found if found.has(0) else None
+
+
+def _chosen(model: str | None, document: str | None) -> tuple[Entry, Scorer | None, Row]:
+    """The open model, what of it predicts the row, and the row."""
+    loaded = cache.entry(catalog.find(_given(model)))
+    if document is None:
+        return loaded, None, {}
+    row = _row(loaded, document)
+    if not loaded.scorer.key_columns:
+        return loaded, loaded.scorer, row  # type: ignore[return-value]
+    return loaded, loaded.scorer.scorer_of(row, document), row  # type: ignore[union-attr]
+
+
+def _class(loaded: Entry, label: str | None) -> Any:
+    """The class of a label. Errors: InvalidArgument."""
+    return None if label is None else loaded.results.classes[_position(_class_names(loaded), label)]
+
+
+def _knows(scorer: Scorer, chosen: Any) -> bool:
+    """Whether a class is one of a sub-model's, which may have seen fewer than the model."""
+    return chosen is None or chosen in (scorer.classes or ())
+
+
+def _shown(value: Any) -> str | None:
+    return value if value is None or isinstance(value, str) else json.dumps(value)
 
 
 def _row(loaded: Entry, document: str) -> Row:
