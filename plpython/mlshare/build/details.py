@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 from mlshare.build.plan import Plan
 from mlshare.encoding import Encoder
@@ -139,6 +138,8 @@ def _certainty(fitted: Fitted, coefficients: Floats, confidence: float) -> Float
     own = fitted.covariance
     if own is None:
         return None
+    from scipy import special
+
     width, k = coefficients.shape
     out = np.full((width, k, 5), np.nan)
     # Raw coefficients are those of scaled columns, divided; the intercept takes in all of them.
