@@ -61,14 +61,14 @@ def apply(model: catalog.Model, table: str, case: str, output: str) -> None:
         columns.append(f"p.prediction AS {_PARTITION}")
     parts = {"columns": ", ".join(columns), "output": output, "type": str(kind["type"])}
     with scoring.staged(source, output) as rows:
-        scoring.run(_Job(rows, scorer), "apply_numbers" if scorer.classes is None else "apply_labels", parts)
+        scoring.run(_Job(rows, model), "apply_numbers" if scorer.classes is None else "apply_labels", parts)
 
 
 def _answers(scorer: AnyScorer, kind: dict[str, Any]) -> list[str]:
     """Expressions for the columns of the answer."""
     numbers = "(SELECT s.numbers FROM scored AS s)"
     if scorer.classes is not None:
-        at = f"{numbers}[i._4aad19ca6e_n * {len(scorer.classes)} + c.k + 1]"
+        at = f"{numbers}[i._4aad19ca6e_n * (SELECT count(*) FROM classes) + c.k + 1]"
         return [f"c.prediction AS {_PREDICTION}", f"CASE WHEN c.k >= 0 THEN {at} END AS {_PROBABILITY}"]
     value = f"nullif({numbers}[i._4aad19ca6e_n + 1], 'NaN')"
     rounded = f"round({value}::numeric)" if kind["whole"] else value

@@ -58,8 +58,8 @@ def read_batches(source: frame.Source, scorer: AnyScorer) -> Iterator[Table]:
 class Job:
     """One scoring of a relation. It runs when the statement that writes the output asks for its results."""
 
-    def __init__(self, source: frame.Source, scorer: AnyScorer, threshold: float | None = None) -> None:
-        self.source, self.scorer, self._threshold = source, scorer, threshold
+    def __init__(self, source: frame.Source, model: catalog.Model, threshold: float | None = None) -> None:
+        self.source, self._model, self._threshold = source, model, threshold
         self._codebook = Codebook()
         self._columns: tuple[bytes | None, str | None] | None = None
         self.n_rows = 0
@@ -69,6 +69,9 @@ class Job:
         """Codes of all rows as an array literal in bytes, or numbers of all rows as one in text."""
         if self._columns is None:
             try:
+                # In the snapshot of the statement: sub-models that it does not see may be gone by now.
+                self.scorer = cache.scorer(catalog.find(self._model.name))
+                require_inputs(self.source, self.scorer)
                 self._columns = self._scored()
             except errors.MlshareError as error:  # on its way through SQL it would become another
                 self.failure = error
@@ -120,9 +123,9 @@ def score_table(table: str, model: catalog.Model, output: str, options: dict[str
     output = db.qualified(output)
     parts = {**_expressions(scorer, target_type(model, scorer)), "output": output}
     if db.value("same_table", output, table):
-        _add_to(source, scorer, parts, options)
+        _add_to(source, model, parts, options)
     else:
-        _write_to(source, scorer, parts, options)
+        _write_to(source, model, parts, options)
 
 
 def _check_columns(source: frame.Source, scorer: AnyScorer) -> None:
@@ -153,12 +156,12 @@ def _expressions(scorer: AnyScorer, target: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _write_to(source: frame.Source, scorer: AnyScorer, parts: dict[str, str], options: dict[str, Any]) -> None:
+def _write_to(source: frame.Source, model: catalog.Model, parts: dict[str, str], options: dict[str, Any]) -> None:
     if db.value("table_exists", parts["output"]):
         raise errors.TableExists(table=parts["output"], hint="Drop it, or choose another name.")
     key = [r["name"] for r in db.query("primary_key", source.text)]
     with staged(source, parts["output"]) as rows:
-        job = Job(rows, scorer, options.get("threshold"))
+        job = Job(rows, model, options.get("threshold"))
         run(job, f"write_{parts['what']}", {**parts, "columns": _columns(rows, key)})
     _add_key(parts["output"], key, job.n_rows)
 
@@ -188,7 +191,7 @@ def _add_key(output: str, key: list[str], n_rows: int) -> None:
         db.query("continue_identity", output, max(n_rows, 1))
 
 
-def _add_to(source: frame.Source, scorer: AnyScorer, parts: dict[str, str], options: dict[str, Any]) -> None:
+def _add_to(source: frame.Source, model: catalog.Model, parts: dict[str, str], options: dict[str, Any]) -> None:
     if source.blocks is None or not db.value("is_table", source.text) or db.query("primary_key", source.text):
         raise errors.InvalidArgument(
             argument="output_table_name",
@@ -196,7 +199,7 @@ def _add_to(source: frame.Source, scorer: AnyScorer, parts: dict[str, str], opti
             hint="Name another table for the output.",
         )
     db.run("add_output_columns", **{k: parts[k] for k in ("output", "type")})
-    job = Job(frame.relation(source.text), scorer, options.get("threshold"))
+    job = Job(frame.relation(source.text), model, options.get("threshold"))
     run(job, f"fill_{parts['what']}", parts)
 
 

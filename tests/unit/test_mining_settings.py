@@ -199,3 +199,11 @@ def test_every_default_is_a_value_of_its_setting(function: str, algorithm: str) 
     again = parse({name: value for name, value, _ in found.listed}, function)
     assert again.plan == found.plan
     assert settings.PARTITIONS.keys() <= table.keys()
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_every_setting_is_described(function: str) -> None:
+    rows = settings.described(function)
+    assert {name for algorithm, name, *_ in rows if not algorithm} == {"ALGO_NAME", *FUNCTIONS[function].settings}
+    assert {algorithm for algorithm, *_ in rows} <= {"", *FUNCTIONS[function].algorithms}
+    assert all(values and about for _, _, values, _, about in rows)

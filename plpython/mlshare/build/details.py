@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 from mlshare.build.plan import Plan
 from mlshare.encoding import Encoder
@@ -23,8 +22,8 @@ _MOST_ROWS = 2_000  # of coefficients or conditionals
 _GLM = ("LogisticRegression", "LinearRegression")
 
 
-def describe(prepared: Prepared, estimator: Estimator, fitted: Fitted, plan: Plan) -> dict[str, Any]:
-    """The details of a sub-model, for the views:
+def describe(prepared: Prepared, estimator: Estimator, fitted: Fitted, plan: Plan, answers: Floats) -> dict[str, Any]:
+    """The details of a sub-model, for the views; ``answers`` are its predictions of some or all rows of the fit:
 
     - "global": statistics by name; "settings": settings that were computed from the data;
     - "importances": by column, summing to 1;
@@ -36,7 +35,7 @@ def describe(prepared: Prepared, estimator: Estimator, fitted: Fitted, plan: Pla
     inside, encoder = fitted.inside(), prepared.encoders[estimator.layout]
     classes = prepared.target.classes
     return {
-        "global": _statistics(prepared, estimator, fitted, inside),
+        "global": _statistics(prepared, estimator, fitted, inside, answers),
         "settings": {name: _plain(value) for name, value in inside.settings.items()},
         "importances": _importances(inside, encoder, prepared.data.x[estimator.layout]),
         "coefficients": list(_coefficients(fitted, inside, encoder, classes, plan))[:_MOST_ROWS],
@@ -63,7 +62,9 @@ def _attributes(encoder: Encoder) -> list[tuple[str, str | None]]:
     return [(f.name, name[len(f.name) + 1 :] or None) for f in encoder.features for name in f.names]
 
 
-def _statistics(prepared: Prepared, estimator: Estimator, fitted: Fitted, inside: Inside) -> dict[str, Any]:
+def _statistics(
+    prepared: Prepared, estimator: Estimator, fitted: Fitted, inside: Inside, answers: Floats
+) -> dict[str, Any]:
     found: dict[str, Any] = {"NUM_ROWS": len(prepared.target.y), "CONVERGED": "YES" if inside.converged else "NO"}
     if inside.iterations is not None:
         found["ITERATIONS"] = inside.iterations
@@ -71,7 +72,8 @@ def _statistics(prepared: Prepared, estimator: Estimator, fitted: Fitted, inside
     if estimator.name in _GLM and inside.coefficients is not None:
         found["NUM_PARAMS"] = int(np.count_nonzero(inside.coefficients))
         found["VALID_COVARIANCE_MATRIX"] = "YES" if fitted.covariance is not None else "NO"
-        answers = fitted.predict(prepared.data.x[estimator.layout])
+        if len(answers) < len(prepared.target.y):
+            answers = fitted.predict(prepared.data.x[estimator.layout])
         found |= (_deviance if prepared.target.classes else _squares)(prepared.data, answers, found["NUM_PARAMS"])
     return {name: _plain(value) for name, value in found.items()}
 
@@ -139,6 +141,8 @@ def _certainty(fitted: Fitted, coefficients: Floats, confidence: float) -> Float
     own = fitted.covariance
     if own is None:
         return None
+    from scipy import special
+
     width, k = coefficients.shape
     out = np.full((width, k, 5), np.nan)
     # Raw coefficients are those of scaled columns, divided; the intercept takes in all of them.

@@ -1,4 +1,7 @@
-"""Generalised linear models: logistic and linear regression, with the covariance of what they estimate."""
+"""Generalised linear models: logistic and linear regression, with the covariance of what they estimate.
+
+scikit-learn is imported where it is used: without it, a process that adds one partition starts much sooner.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn import linear_model
 
 from mlshare.covariance import MOST_PARAMETERS, Covariance
 from mlshare.estimators import newton
 from mlshare.estimators.base import Fitted, Floats, Held, Params, Problem
-from mlshare.estimators.linear import affine, probabilities, scaled, unconverged_is_fine
 from mlshare.estimators.scaling import Scaling
+from mlshare.estimators.scores import affine, probabilities, scaled, unconverged_is_fine
 
 Mask = NDArray[np.bool_]
 
@@ -59,6 +61,8 @@ def _by_newton(params: Params, z: Floats, y: Floats, weights: Floats | None) -> 
 
 
 def _by_gradients(params: Params, z: Floats, y: Floats, weights: Floats | None) -> _Solved:
+    from sklearn import linear_model
+
     free, most = params["C"] is None, int(params.get("max_iter", _ITERATIONS))
     tolerance = params.get("tol", 1e-6 if free else 1e-4)
     model = linear_model.LogisticRegression(C=np.inf if free else params["C"], max_iter=most, tol=tolerance)
@@ -76,6 +80,8 @@ def least_squares(
     ``alpha`` is a shrinkage for each row, so that dependent columns do no harm; ``ridge`` one for all rows together.
     With ridge 0, a column that depends on those before it gets no coefficient, and the covariance is kept.
     """
+    from sklearn import linear_model
+
     scaling, target = scaled(problem, x, weights), Scaling.of(y, weights)
     z = scaling.apply(x)
     alpha = params["ridge"] if "ridge" in params else params["alpha"] * len(x)

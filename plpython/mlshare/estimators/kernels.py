@@ -7,8 +7,9 @@ from sklearn import svm
 
 from mlshare.convert import graph
 from mlshare.estimators.base import Fitted, Floats, Held, Inside, Params, Problem
-from mlshare.estimators.linear import Scorer, calibrate, probabilities, scaled, unconverged_is_fine
+from mlshare.estimators.linear import Scorer, calibrate
 from mlshare.estimators.scaling import Scaling
+from mlshare.estimators.scores import probabilities, scaled, unconverged_is_fine
 
 _CACHE_MB = 200
 _ITERATIONS = 100_000

@@ -11,8 +11,8 @@ from sklearn import neural_network
 from mlshare.convert import graph
 from mlshare.errors import TooFewRows
 from mlshare.estimators.base import Fitted, Floats, Held, Inside, Params, Problem
-from mlshare.estimators.linear import scaled, unconverged_is_fine
 from mlshare.estimators.scaling import Scaling
+from mlshare.estimators.scores import scaled, unconverged_is_fine
 
 _LAYERS = (50,)
 _PATIENCE = 10

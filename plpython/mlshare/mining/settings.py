@@ -155,6 +155,19 @@ def parse(given: Mapping[str, Any], function: str) -> Settings:
     return _settings(values, _plan(values, known.task, estimator, params), tuple(listed))
 
 
+def described(function: str) -> list[tuple[str, str, str, str, str]]:
+    """For documentation, every setting of a mining function: algorithm ("" for all), name, values, default, meaning."""
+    known = _function(function)
+    tables = {"": known.settings, **{name: a.settings for name, a in known.algorithms.items()}}
+    algorithms = ", ".join(known.algorithms)
+    first = ("", "ALGO_NAME", algorithms, known.algorithm, "The algorithm.")
+    return [first] + [
+        (algorithm, name, setting.kind.words, setting.default or "", setting.about)
+        for algorithm, table in tables.items()
+        for name, setting in table.items()
+    ]
+
+
 def _settings(values: Mapping[str, Any], plan: Plan, listed: Listed) -> Settings:
     return Settings(
         values["ODMS_PARTITION_COLUMNS"] or (),
