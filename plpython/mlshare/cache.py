@@ -29,6 +29,7 @@ class Entry:
     results: Results
     size: int
     hits: int = 0
+    expressions: dict[tuple[str, ...], str | None] = field(default_factory=dict)  # see mlshare.inline
     loaded_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 

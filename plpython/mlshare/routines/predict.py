@@ -13,6 +13,7 @@ from mlshare.routines.boundary import routine
 from mlshare.routines.models import _given
 
 if TYPE_CHECKING:
+    from mlshare.batches import Scored
     from mlshare.prediction import Prediction
 
 
@@ -80,16 +81,16 @@ def ml_predict_table(
     store.touch(model)
 
 
-def _scored() -> tuple[bytes | None, str | None]:
+def _scored() -> Iterator[Scored]:
     from mlshare import scoring
 
-    return scoring.current_job().columns()
+    return scoring.current_batches()
 
 
-def _scored_values() -> list[tuple[int, str | None, str | None]]:
+def _scored_values() -> str:
     from mlshare import scoring
 
-    return scoring.current_job().entries()
+    return scoring.current_job().common()
 
 
 @routine
