@@ -42,20 +42,35 @@ COMMENT ON PROCEDURE sys.ml_score(regclass, text, text, text, double precision, 
     'Compares a model''s predictions for a table with the known target by a metric';
 
 -- The two halves of ml_predict_table's one statement; they work on what the routine has left in memory.
-CREATE OR REPLACE FUNCTION sys._scored(OUT codes bytea, OUT numbers text)
+CREATE OR REPLACE FUNCTION sys._scored() RETURNS TABLE (
+    first tid, beyond tid, labels bytea, codes bytea, common integer, documents jsonb, numbers double precision[])
 LANGUAGE plpython3u STABLE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $python$
 GD.get("mlshare") or plpy.execute("SELECT sys._start()")
 return GD["mlshare"]._scored()
 $python$;
-COMMENT ON FUNCTION sys._scored() IS 'Scores the table at hand in the snapshot of the calling statement: one code or some numbers per row';
+COMMENT ON FUNCTION sys._scored() IS
+    'Scores the table at hand in the snapshot of the calling statement, one range of blocks after the other';
 
-CREATE OR REPLACE FUNCTION sys._scored_values() RETURNS TABLE (code integer, prediction text, ml_results jsonb)
-LANGUAGE plpython3u STABLE PARALLEL UNSAFE ROWS 100
+CREATE OR REPLACE FUNCTION sys._scored_values() RETURNS jsonb
+LANGUAGE plpython3u STABLE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $python$
 GD.get("mlshare") or plpy.execute("SELECT sys._start()")
 return GD["mlshare"]._scored_values()
 $python$;
-COMMENT ON FUNCTION sys._scored_values() IS 'What each code of sys._scored() stands for';
+COMMENT ON FUNCTION sys._scored_values() IS 'The documents that the first codes of sys._scored() stand for';
+
+-- An array as it is in memory. byteasend copies any value of variable length: nothing is converted one by one.
+CREATE OR REPLACE FUNCTION sys._raw(double precision[]) RETURNS bytea
+LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS 'byteasend';
+COMMENT ON FUNCTION sys._raw(double precision[]) IS 'The bytes of an array';
+
+CREATE OR REPLACE FUNCTION sys._raw(bigint[]) RETURNS bytea
+LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS 'byteasend';
+COMMENT ON FUNCTION sys._raw(bigint[]) IS 'The bytes of an array';

@@ -2,47 +2,57 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from mlshare import cache, catalog, db, errors, frame, scoring
-from mlshare.partitioned import AnyScorer, PartitionedScorer
-from mlshare.prediction import Prediction
+from mlshare import arrays, batches, cache, catalog, db, errors, frame, scoring
+from mlshare.partitioned import PartitionedScorer
 from mlshare.results import label_text
+from mlshare.table import Table
 
-_PREDICTION, _PROBABILITY, _PARTITION = "prediction", "probability", "partition_name"
-_NONE, _PLAIN = 0, 1  # codes of rows without a prediction, and of rows of a model without partitions
+_COLUMNS = ("prediction", "probability", "partition_name")
 
 
-class _Job(scoring.Job):
-    """Codes say which partition predicts a row, numbers are values or the probabilities of all classes."""
+class _Job(batches.Job):
+    """Gives for each row the probabilities of all classes, or the value, and which of ``documents`` its partition is.
 
-    def _scored(self) -> tuple[bytes | None, str | None]:
-        self._places: dict[str | None, int] = {None: _NONE}
-        codes, numbers = [], []
-        for table in scoring.read_batches(self.source, self.scorer):
-            found = self.scorer.predict(table)
-            codes.append(self._codes_of(table, found))
-            numbers.append(np.asarray(scoring.comparable(found, self.scorer)).ravel())
-        # No NULL among the numbers: a subscript would have to look for it from the first one on.
-        return self._literal(codes).encode(), "{" + ",".join(repr(v) for part in numbers for v in part.tolist()) + "}"
+    A row without a prediction has NaN.
+    """
 
-    def _codes_of(self, table: Any, found: Prediction) -> NDArray[np.int32]:
-        there = scoring.predicted(found)
-        if not isinstance(self.scorer, PartitionedScorer):
-            return np.where(there, _PLAIN, _NONE).astype(np.int32)
-        names = self.scorer.names(table)
-        codes = [self._places.setdefault(name, len(self._places)) for name in names]
-        return np.where(there, np.array(codes, np.int32), _NONE).astype(np.int32)
+    def _scored(self) -> Iterator[batches.Scored]:
+        try:
+            self._look_again()
+            wanted, known = batches.needs(self._scorer)
+            for window in batches.windows(self._source, wanted, known, self._scorer):
+                yield from self._window(window, arrays.concatenated(wanted, [b.table for b in window]))
+        except errors.MlshareError as error:  # on its way through SQL it would become another
+            self._failure = error
+            raise
 
-    def entries(self) -> list[tuple[int, str | None, str | None]]:
-        """Partition names by code; the classes follow as -1, -2, …"""
-        self.columns()
-        classes = [(-1 - i, label_text(c), None) for i, c in enumerate(self.scorer.classes or ())]
-        plain = [] if isinstance(self.scorer, PartitionedScorer) else [(_PLAIN, None, None)]
-        return [*((code, name, None) for name, code in self._places.items()), *plain, *classes]
+    def _window(self, window: Sequence[frame.Batch], table: Table) -> Iterator[batches.Scored]:
+        found = self._scorer.predict(table)
+        numbers = np.array(scoring.comparable(found, self._scorer))
+        if found.labels is not None:
+            numbers[found.labels < 0] = np.nan
+        codes, names = self._partitions(table)
+        start = 0
+        for batch in window:
+            assert batch.blocks is not None
+            rows, (first, end) = slice(start, start + len(batch.table)), batch.blocks
+            own = batches.three_bytes(codes[rows])
+            yield f"({first},0)", f"({end},0)", None, own, 0, names, numbers[rows].ravel().tolist()
+            start = rows.stop
+
+    def _partitions(self, table: Table) -> tuple[Any, str]:
+        """The partition of each row as a position in a JSON array of names; -1 for none."""
+        if not isinstance(self._scorer, PartitionedScorer):
+            return np.full(len(table), -1), "[]"
+        names = self._scorer.names(table)
+        place = {name: i for i, name in enumerate(dict.fromkeys(n for n in names if n is not None))}
+        return np.array([-1 if n is None else place[n] for n in names]), json.dumps(list(place))
 
 
 def apply(model: catalog.Model, table: str, case: str, output: str) -> None:
@@ -51,25 +61,20 @@ def apply(model: catalog.Model, table: str, case: str, output: str) -> None:
     source = frame.relation(table)
     case_id = source[case]
     scoring.require_inputs(source, scorer)
-    if case in (_PREDICTION, _PROBABILITY, _PARTITION):
+    if case in _COLUMNS:
         raise errors.ReservedColumn(column=case, table=source.name)
-    if db.value("table_exists", output):
-        raise errors.TableExists(table=output, hint="Drop it, or choose another name.")
-    kind = scoring.target_type(model, scorer)
-    columns = [f"i.{case_id.quoted}", *_answers(scorer, kind)]
-    if isinstance(scorer, PartitionedScorer):
-        columns.append(f"p.prediction AS {_PARTITION}")
-    parts = {"columns": ", ".join(columns), "output": output, "type": str(kind["type"])}
+    scoring.new_table(output)
+    target = scoring.target_type(model, scorer)
+    classes = db.quote_literal(json.dumps([label_text(c) for c in scorer.classes or ()]))
+    parts = {
+        "case": case_id.quoted,
+        "type": str(target["type"]),
+        "labels": db.text("labels", type=str(target["type"]), classes=classes),
+        "width": str(len(scorer.classes or ())),
+        "rounded": "round(i._4aad19ca6e_v::numeric)" if target["whole"] else "i._4aad19ca6e_v",
+        "partition": db.text("partition_of", code=db.text("code")) if scorer.key_columns else "",
+        "output": output,
+    }
+    statement = "apply_numbers" if scorer.classes is None else "apply_labels"
     with scoring.staged(source, output) as rows:
-        scoring.run(_Job(rows, model), "apply_numbers" if scorer.classes is None else "apply_labels", parts)
-
-
-def _answers(scorer: AnyScorer, kind: dict[str, Any]) -> list[str]:
-    """Expressions for the columns of the answer."""
-    numbers = "(SELECT s.numbers FROM scored AS s)"
-    if scorer.classes is not None:
-        at = f"{numbers}[i._4aad19ca6e_n * (SELECT count(*) FROM classes) + c.k + 1]"
-        return [f"c.prediction AS {_PREDICTION}", f"CASE WHEN c.k >= 0 THEN {at} END AS {_PROBABILITY}"]
-    value = f"nullif({numbers}[i._4aad19ca6e_n + 1], 'NaN')"
-    rounded = f"round({value}::numeric)" if kind["whole"] else value
-    return [f"{rounded}::{kind['type']} AS {_PREDICTION}"]
+        scoring.run(_Job(rows, model, None), statement, rows, parts)

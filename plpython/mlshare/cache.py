@@ -30,6 +30,7 @@ class Entry:
     size: int
     attributes: dict[str, None]
     hits: int = 0
+    expressions: dict[tuple[str, ...], str | None] = field(default_factory=dict)  # see mlshare.inline
     loaded_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 

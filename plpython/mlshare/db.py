@@ -78,6 +78,18 @@ def run(name: str, *args: Any, **parts: str) -> None:
     plpy.execute(plpy.prepare(_fill(text, parts), types), list(args))
 
 
+def attempt(work: Callable[[], None], sqlstates: tuple[str, ...]) -> bool:
+    """Whether work was done; undone if it fails with an error of the database that has one of these SQLSTATEs."""
+    try:
+        with plpy.subtransaction():
+            work()
+    except plpy.SPIError as error:
+        if error.sqlstate not in sqlstates:
+            raise
+        return False
+    return True
+
+
 def cursor(name: str, *args: Any, **parts: str) -> Iterator[Row]:
     """Rows of a named statement one by one, from one snapshot and without holding them all."""
     text, types = _statements()[name]

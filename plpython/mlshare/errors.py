@@ -227,6 +227,13 @@ class ModelPrivilege(MlshareError):
     sqlstate = "42501"
 
 
+class ModelChanged(MlshareError):
+    """model "{handle}" was changed while the statement began"""
+
+    sqlstate = "40001"
+    default_hint = "Run the statement again."
+
+
 class CatalogError(MlshareError):
     """the model catalog "{schema}" cannot be used: {reason}"""
 

@@ -236,6 +236,21 @@ def audit_archive(packed: bytes, n_models: int) -> None:
     )
 
 
+def compiled(model: catalog.Model, request: dict[str, Any]) -> Reply:
+    """A model as SQL, see mlshare.compile; it needs the privilege SELECT, for the text shows the parameters."""
+    from mlshare import child
+
+    return child.run(
+        "compile",
+        {**request, "utf8": db.value("is_utf8"), "threads": 1},
+        sound_bytes(model.require("SELECT")),
+        memory_mb=limit("audit_memory"),
+        seconds=limit("audit_seconds"),
+        tick=db.check_interrupts,
+        progress=lambda text, fraction: None,
+    )
+
+
 def training_limits() -> dict[str, Any]:
     """Arguments of child.run for a training process."""
     return {

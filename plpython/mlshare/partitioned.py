@@ -115,6 +115,11 @@ class PartitionedScorer:
         found = [self._chosen(at, None) for at in range(-1, len(self.directory.keyed))]
         return [None if p is None else p.name for p in (found[at + 1] for at in self._positions(table).tolist())]
 
+    def begin(self, table: Table) -> Callable[[], Prediction]:
+        """As Scorer.begin; sub-models come from the database, which no other thread may touch."""
+        made = self.predict(table)
+        return lambda: made
+
     def predict(self, table: Table) -> Prediction:
         """Scores the rows partition by partition, so that each sub-model is opened once."""
         positions = self._positions(table)

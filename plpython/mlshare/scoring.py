@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import json
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from mlshare import cache, catalog, db, errors, frame, store
+from mlshare import arrays, batches, cache, catalog, db, errors, frame, inline, results, store
+from mlshare.batches import Job, needs
+from mlshare.inline import Inline
 from mlshare.partitioned import AnyScorer
 from mlshare.prediction import Prediction
-from mlshare.results import Codebook, Results, label_text, with_threshold
-from mlshare.table import Column, Kind, Table
+from mlshare.results import label_text
+from mlshare.table import Column, Kind
 
 KEY = "_4aad19ca6e_pk_id"  # HeatWave's name for the key it adds
 PREDICTION, RESULTS = "prediction", "ml_results"
-_WINDOW_CELLS = 32_000_000  # of a table that a partitioned model scores at a time: 256 MB
 _NUMBER = "_4aad19ca6e_n"  # numbers the rows inside the statement that writes them
-
-
-def needs(scorer: AnyScorer) -> tuple[list[tuple[str, Kind]], dict[str, tuple[str, ...]]]:
-    """The columns a model needs, and the strings it knows of each (absent: it takes any text)."""
-    return [(i.name, i.kind) for i in scorer.inputs], dict(scorer.known)
 
 
 def require_inputs(source: frame.Source, scorer: AnyScorer) -> None:
@@ -34,85 +30,21 @@ def require_inputs(source: frame.Source, scorer: AnyScorer) -> None:
             raise error(column=name, detail=f"{source.name} has no such column.")
 
 
-def read_batches(source: frame.Source, scorer: AnyScorer) -> Iterator[Table]:
-    """The rows that a model scores. A partitioned one gets many at a time, to call each sub-model seldom."""
-    wanted, known = needs(scorer)
-    batches = frame.read_batches(source, wanted, known)
-    if not scorer.key_columns:
-        yield from batches
-        return
-    most = _WINDOW_CELLS // len(wanted)
-    held: list[Table] = []
-    for table in batches:
-        held.append(table)
-        if sum(map(len, held)) >= most:
-            yield frame.joined(wanted, held)
-            held = []
-    if held:
-        yield frame.joined(wanted, held)
-
-
 # --- ml_predict_table ----------------------------------------------------------------------------
 
 
-class Job:
-    """One scoring of a relation. It runs when the statement that writes the output asks for its results."""
-
-    def __init__(self, source: frame.Source, model: catalog.Model, threshold: float | None = None) -> None:
-        self.source, self._model, self._threshold = source, model, threshold
-        self._codebook = Codebook()
-        self._columns: tuple[bytes | None, str | None] | None = None
-        self.n_rows = 0
-        self.failure: errors.MlshareError | None = None
-
-    def columns(self) -> tuple[bytes | None, str | None]:
-        """Codes of all rows as an array literal in bytes, or numbers of all rows as one in text."""
-        if self._columns is None:
-            try:
-                # In the snapshot of the statement: sub-models that it does not see may be gone by now.
-                self.scorer = cache.scorer(catalog.find(self._model.name))
-                require_inputs(self.source, self.scorer)
-                self._columns = self._scored()
-            except errors.MlshareError as error:  # on its way through SQL it would become another
-                self.failure = error
-                raise
-        return self._columns
-
-    def _scored(self) -> tuple[bytes | None, str | None]:
-        return (None, self._numbers()) if self.scorer.task == "regression" else (self._codes(), None)
-
-    def entries(self) -> list[tuple[int, str | None, str | None]]:
-        self.columns()
-        return self._codebook.entries(Results(self.scorer))
-
-    def _codes(self) -> bytes:
-        literal = self._literal(
-            self._codebook.encode(with_threshold(self.scorer, self.scorer.predict(table), self._threshold))
-            for table in read_batches(self.source, self.scorer)
-        )
-        return literal.encode()
-
-    def _numbers(self) -> str:
-        batches = read_batches(self.source, self.scorer)
-        return self._literal(np.asarray(self.scorer.predict(table).values) for table in batches)
-
-    def _literal(self, batches: Iterable[NDArray[Any]]) -> str:
-        """An array literal of all values: a subscript finds one quicker than get_byte puts one together."""
-        parts = []
-        for values in batches:
-            self.n_rows += len(values)
-            parts.append(",".join(map(repr, values.tolist())))
-        # NaN is a row without a prediction: what a model says is finite.
-        return ("{" + ",".join(parts) + "}").replace("nan", "NULL")
+_job: Job | Inline | None = None
 
 
-_job: Job | None = None
-
-
-def current_job() -> Job:
+def current_job() -> Job | Inline:
     if _job is None:
         raise errors.InvalidArgument(argument="call", reason="this function is not for direct use")
     return _job
+
+
+def current_batches() -> Iterator[batches.Scored]:
+    job = current_job()
+    return job.batches() if isinstance(job, Job) else iter(())
 
 
 def score_table(table: str, model: catalog.Model, output: str, options: dict[str, Any]) -> None:
@@ -123,9 +55,9 @@ def score_table(table: str, model: catalog.Model, output: str, options: dict[str
     output = db.qualified(output)
     parts = {**_expressions(scorer, target_type(model, scorer)), "output": output}
     if db.value("same_table", output, table):
-        _add_to(source, model, parts, options)
+        _add_to(model, source, parts, options)
     else:
-        _write_to(source, model, parts, options)
+        _write_to(model, source, parts, options)
 
 
 def _check_columns(source: frame.Source, scorer: AnyScorer) -> None:
@@ -146,24 +78,39 @@ def target_type(model: catalog.Model, scorer: AnyScorer) -> dict[str, Any]:
 
 
 def _expressions(scorer: AnyScorer, target: dict[str, Any]) -> dict[str, str]:
-    number = "(SELECT s.numbers FROM scored AS s)[i._4aad19ca6e_n + 1]"
+    before, after = results.around_number(scorer.target)
+    type_name = str(target["type"])
+    classes = db.quote_literal(json.dumps([label_text(c) for c in scorer.classes or ()]))
+    labels = db.text("labels", type=type_name, classes=classes)
     return {
-        "type": str(target["type"]),
-        "code": "(SELECT s.codes FROM scored AS s)[i._4aad19ca6e_n + 1]",
-        "number": f"round({number}::numeric)" if target["whole"] else number,
-        "target": db.quote_literal(scorer.target),
+        "type": type_name,
+        "labels": labels,
+        "label": f"{labels}[{batches.label_position(scorer)}]",
+        "document": db.text("document", code=db.text("code")),
+        "rounded": "round(i.number::numeric)" if target["whole"] else "i.number",
+        "before": db.quote_literal(before),
+        "after": db.quote_literal(after),
         "what": "numbers" if scorer.task == "regression" else "labels",
     }
 
 
-def _write_to(source: frame.Source, model: catalog.Model, parts: dict[str, str], options: dict[str, Any]) -> None:
-    if db.value("table_exists", parts["output"]):
-        raise errors.TableExists(table=parts["output"], hint="Drop it, or choose another name.")
+def new_table(output: str) -> None:
+    """TableExists if a relation of this name is there."""
+    if db.value("table_exists", output):
+        raise errors.TableExists(table=output, hint="Drop it, or choose another name.")
+
+
+def _write_to(model: catalog.Model, source: frame.Source, parts: dict[str, str], options: dict[str, Any]) -> None:
+    new_table(parts["output"])
     key = [r["name"] for r in db.query("primary_key", source.text)]
     with staged(source, parts["output"]) as rows:
-        job = Job(rows, model, options.get("threshold"))
-        run(job, f"write_{parts['what']}", {**parts, "columns": _columns(rows, key)})
-    _add_key(parts["output"], key, job.n_rows)
+        names = [a.quoted for a in rows.attributes]
+        columns = ", ".join(f"i.{name}" for name in names)
+        _make_output(rows, parts, key, columns)
+        parts = {**parts, "columns": columns, "names": ", ".join(names)}
+        if not _written_inline(model, rows, parts, options.get("threshold")):
+            run(Job(rows, model, options.get("threshold")), f"write_{parts['what']}", rows, parts)
+    db.run("add_primary_key", output=parts["output"], columns=", ".join(map(db.quote_ident, key or [KEY])))
 
 
 @contextmanager
@@ -178,20 +125,17 @@ def staged(source: frame.Source, output: str) -> Iterator[frame.Source]:
     db.run("drop_table", table=staging)
 
 
-def _columns(source: frame.Source, key: list[str]) -> str:
-    own = [f"i.{a.quoted}" for a in source.attributes]
-    return ", ".join(own if key else [f"i._4aad19ca6e_n + 1 AS {KEY}", *own])
-
-
-def _add_key(output: str, key: list[str], n_rows: int) -> None:
-    columns = ", ".join(map(db.quote_ident, key or [KEY]))
-    db.run("add_primary_key", output=output, columns=columns)
+def _make_output(source: frame.Source, parts: dict[str, str], key: list[str], columns: str) -> None:
+    """The empty table. What its key needs costs nothing as long as there are no rows."""
+    output, own = parts["output"], columns if key else f"NULL::bigint AS {KEY}, {columns}"
+    db.run("make_output", output=output, columns=own, source=source.text, type=parts["type"])
+    for name in key:
+        db.run("set_not_null", output=output, column=db.quote_ident(name))
     if not key:
         db.run("make_identity", output=output)
-        db.query("continue_identity", output, max(n_rows, 1))
 
 
-def _add_to(source: frame.Source, model: catalog.Model, parts: dict[str, str], options: dict[str, Any]) -> None:
+def _add_to(model: catalog.Model, source: frame.Source, parts: dict[str, str], options: dict[str, Any]) -> None:
     if source.blocks is None or not db.value("is_table", source.text) or db.query("primary_key", source.text):
         raise errors.InvalidArgument(
             argument="output_table_name",
@@ -199,22 +143,34 @@ def _add_to(source: frame.Source, model: catalog.Model, parts: dict[str, str], o
             hint="Name another table for the output.",
         )
     db.run("add_output_columns", **{k: parts[k] for k in ("output", "type")})
-    job = Job(frame.relation(source.text), model, options.get("threshold"))
-    run(job, f"fill_{parts['what']}", parts)
+    source = frame.relation(source.text)
+    run(Job(source, model, options.get("threshold")), f"fill_{parts['what']}", source, parts)
 
 
-def run(job: Job, statement: str, parts: dict[str, str]) -> None:
-    """Runs the one statement that reads the job's rows, asks the job for their scores and writes both."""
+def _written_inline(model: catalog.Model, source: frame.Source, parts: dict[str, str], threshold: float | None) -> bool:
+    """Writes the predictions of a linear model, if that can be done by an expression."""
+    job = inline.job(model, source, threshold)
+    if job is None:
+        return False
+    label = f"({job.second})::integer + 1"
+    own = {"probability": job.probability, "second": job.second, "label": parts["labels"] + f"[{label}]"}
+    # A value that the model refuses is found, and named, when the table is read.
+    return db.attempt(lambda: run(job, "write_inline", source, {**parts, **own}), inline.FAILURES)
+
+
+def run(job: Job | Inline, statement: str, source: frame.Source, parts: dict[str, str]) -> None:
+    """Runs the one statement that reads a source, asks the job for its scores and writes both."""
     global _job
     _job = job
+    parts = {**parts, "source": source.text}
     try:
         before = db.query("scan_in_heap_order")
-        db.run(statement, source=job.source.text, **parts)
+        db.run(statement, **parts, batches=db.text("scored_batches", source=source.text))
         db.query("restore_settings", [r["name"] for r in before], [r["before"] for r in before])
     finally:
         _job = None
-        if job.failure is not None:
-            raise job.failure
+        if isinstance(job, Job):
+            job.close()
 
 
 # --- ml_score ------------------------------------------------------------------------------------
@@ -233,10 +189,12 @@ def evaluate(source: frame.Source, target: str, scorer: AnyScorer, metric: str, 
     if source[target].kind is None:
         raise errors.UnsupportedColumnType(column=target, type=source[target].type)
     truths, predictions, n_without = [], [], 0
-    for table in frame.read_batches(source, [*(w for w in wanted if w[0] != target), (target, kind)], known):
+    wanted = [*(w for w in wanted if w[0] != target), (target, kind)]
+    for window in batches.windows(source, wanted, known, scorer):
+        table = arrays.concatenated(wanted, [b.table for b in window])
         truth, present = _truth(table[target], scorer)
         prediction = scorer.predict(table)
-        there = predicted(prediction)
+        there = _predicted(prediction)
         n_without += int((present & ~there).sum())
         present &= there
         truths.append(truth[present])
@@ -267,7 +225,7 @@ def _truth(column: Column, scorer: AnyScorer) -> tuple[Any, Any]:
     return np.where(matches.any(axis=1), matches.argmax(axis=1), -1), present
 
 
-def predicted(prediction: Prediction) -> Any:
+def _predicted(prediction: Prediction) -> Any:
     """Which rows [n] have a prediction."""
     if prediction.labels is not None:
         return prediction.labels >= 0

@@ -46,21 +46,19 @@ UPDATE {schema}.model_catalog SET model_handle = $2 WHERE model_handle = $1;
 
 -- --- applying -------------------------------------------------------------------------------------
 
+-- partition_of()
+, s.documents ->> ({code}) AS partition_name
+
 -- apply_labels()
 -- One row for each class of each case; one without a prediction for a case without.
 CREATE TABLE {output} AS
-WITH scored AS MATERIALIZED (SELECT encode(s.codes, 'escape')::integer[] AS codes, s.numbers::float8[] AS numbers FROM sys._scored() AS s),
-     meaning AS MATERIALIZED (SELECT m.code, m.prediction FROM sys._scored_values() AS m),
-     classes AS MATERIALIZED (SELECT -1 - m.code AS k, m.prediction::{type} AS prediction FROM meaning AS m WHERE m.code < 0)
-SELECT {columns}
-FROM (SELECT row_number() OVER () - 1 AS _4aad19ca6e_n, q.* FROM ONLY {source} AS q) AS i
-JOIN meaning AS p ON p.code = (SELECT s.codes FROM scored AS s)[i._4aad19ca6e_n + 1]
-LEFT JOIN classes AS c ON p.code > 0;
+SELECT i.{case}, c.prediction, s.numbers[i._4aad19ca6e_n * {width} + c.n] AS probability {partition}
+FROM {batches}
+LEFT JOIN unnest({labels}) WITH ORDINALITY AS c (prediction, n) ON s.numbers[i._4aad19ca6e_n * {width} + 1] <> 'NaN';
 
 -- apply_numbers()
 CREATE TABLE {output} AS
-WITH scored AS MATERIALIZED (SELECT encode(s.codes, 'escape')::integer[] AS codes, s.numbers::float8[] AS numbers FROM sys._scored() AS s),
-     meaning AS MATERIALIZED (SELECT m.code, m.prediction FROM sys._scored_values() AS m)
-SELECT {columns}
-FROM (SELECT row_number() OVER () - 1 AS _4aad19ca6e_n, q.* FROM ONLY {source} AS q) AS i
-JOIN meaning AS p ON p.code = (SELECT s.codes FROM scored AS s)[i._4aad19ca6e_n + 1];
+SELECT i.{case}, {rounded}::{type} AS prediction {partition}
+FROM (SELECT i.{case}, i._4aad19ca6e_n, s.documents, s.codes, nullif(s.numbers[i._4aad19ca6e_n + 1], 'NaN') AS number
+      FROM {batches} OFFSET 0) AS i ({case}, _4aad19ca6e_n, _4aad19ca6e_d, _4aad19ca6e_c, _4aad19ca6e_v),
+     LATERAL (SELECT i._4aad19ca6e_d AS documents, i._4aad19ca6e_c AS codes) AS s;

@@ -8,13 +8,12 @@ back can run code here. Models and descriptions are checked afterwards, see untr
 
 from __future__ import annotations
 
-import contextlib
 import os
 import queue
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,11 +26,12 @@ from mlshare.worker import Progress
 
 _CONNECT_SECONDS = 5.0
 _SILENCE_SECONDS = 2.0  # after which the scheduler is asked whether it is there
-_ANSWER_SECONDS = 5.0
+_ANSWER_SECONDS = 4.0
 _WORKERLESS_SECONDS = 8.0
 _MOST_BYTES = 4 << 20  # of the rows of one task
-_LEAST_BYTES = 64 << 10
-_TASKS_A_THREAD = 3  # in flight; the scheduler keeps their rows
+_LEAST_BYTES = 16 << 10
+_TASKS_OF_A_THREAD = 8  # in all, at least
+_FLYING_OF_A_THREAD = 3  # at once; the scheduler keeps their rows
 _TRIES = 3
 _PROGRESS_SECONDS = 0.2
 # The only global name that what a scheduler sends may refer to: how Dask marks bytes.
@@ -69,9 +69,8 @@ def build(
 
     At the first group that fails the others are given up, unless ``skip``. Raises ExecutorFailed, InstallationError.
     """
-    with _client(executor) as client:
-        run = _Run(executor, client, table, groups, plan, skip, say)
-        run.finish()
+    run = _Run(executor, _client(executor), table, groups, plan, skip, say)
+    run.finish()
     attempts = [run.attempts.get(group.id) or Attempt(0.0) for group in groups]
     rows = [[a.seconds, len(a.model), len(a.description), a.error, a.sqlstate] for a in attempts]
     return {"attempts": rows}, b"".join(part for a in attempts for part in (a.model, a.description))
@@ -89,8 +88,8 @@ def read(said: Mapping[str, Any], blob: memoryview) -> list[Attempt]:
     return found
 
 
-@contextlib.contextmanager
-def _client(executor: Executor) -> Iterator[Any]:
+def _client(executor: Executor) -> Any:
+    """Connected; it is never closed, the end of this process does that, and at once."""
     # No file of the user that the server runs as may change what Dask does, and none is written.
     os.environ["DASK_CONFIG"] = "/dev/null/dask"
     try:
@@ -105,7 +104,7 @@ def _client(executor: Executor) -> Iterator[Any]:
             detail=str(error)[:500],
         ) from error
     library: Any = distributed  # it has no types
-    dask.config.set({"distributed.comm.timeouts": {"connect": "5s", "tcp": "8s"}, "distributed.comm.retry.count": 0})
+    dask.config.set({"distributed.comm.timeouts": {"connect": "5s", "tcp": "15s"}, "distributed.comm.retry.count": 0})
     try:
         security = library.Security(
             tls_ca_file=executor.ca,
@@ -114,7 +113,7 @@ def _client(executor: Executor) -> Iterator[Any]:
             require_encryption=True,
         )
         _guard()
-        client = library.Client(
+        return library.Client(
             executor.address,
             security=security,
             timeout=_CONNECT_SECONDS,
@@ -126,23 +125,24 @@ def _client(executor: Executor) -> Iterator[Any]:
         )
     except (OSError, ValueError, RuntimeError) as error:
         raise executor.failed("there is no connection to its scheduler", error) from error
-    try:
-        yield client
-    finally:
-        with contextlib.suppress(OSError, RuntimeError):
-            client.close(timeout=1)
+
+
+# Names that were refused since something was last received.
+_refused: list[str] = []
 
 
 def _guard() -> None:
     """From now on, bytes that stand for Python objects can name no class or function: this process refuses.
 
     Dask reads messages of the scheduler, the errors of tasks among them, in Python's own form of objects, which can
-    call anything. The interpreter announces each name that such bytes refer to before it looks it up.
+    call anything. The interpreter announces each name that such bytes refer to before it looks it up. An error that
+    cannot be read is still one; other messages that cannot be read leave the client deaf, see _Run.finish.
     """
 
     def refuse(event: str, arguments: tuple[Any, ...]) -> None:
         if event.endswith(".find_class") and arguments not in _HARMLESS:
-            raise RuntimeError(f"refused: {arguments}")
+            _refused.append(".".join(map(str, arguments)))
+            raise RuntimeError("refused: " + _refused[-1])
 
     sys.addaudithook(refuse)
 
@@ -173,14 +173,25 @@ class _Run:
     def finish(self) -> None:
         """Send and receive until nothing is left, or a group has failed that may not."""
         while (self._waiting or self._flying) and not self._over:
-            while self._waiting and len(self._flying) < _TASKS_A_THREAD * self._threads:
+            while self._waiting and len(self._flying) < _FLYING_OF_A_THREAD * self._threads:
                 self._send(*self._waiting.popleft())
             try:
                 future = self._landed.get(timeout=_SILENCE_SECONDS)
             except queue.Empty:
+                if _refused:
+                    raise self._unreadable()
                 self._threads = self._ask() or self._threads
                 continue
             self._receive(future)
+            _refused.clear()
+
+    def _unreadable(self) -> ExecutorFailed:
+        return ExecutorFailed(
+            executor=self._executor.name,
+            reason="a message of its scheduler is refused",
+            detail=", ".join(_refused)[:500],
+            hint="Its workers' logs may say more; they need this version of mlshare, with the extra cluster.",
+        )
 
     def _wait_for_workers(self) -> int:
         while not (threads := self._ask()):
@@ -257,7 +268,7 @@ class _Run:
 def batches(table: Table, groups: Sequence[Group], threads: int) -> list[list[Group]]:
     """Groups that follow one another in the table, some for each thread of the cluster; the largest first."""
     width = sum(8 if column.codes is None else 4 for column in table.columns)
-    fair = width * sum(group.rows for group in groups) // (4 * threads)
+    fair = width * sum(group.rows for group in groups) // (_TASKS_OF_A_THREAD * threads)
     limit = max(_LEAST_BYTES, min(_MOST_BYTES, fair))
     found: list[list[Group]] = []
     size = 0

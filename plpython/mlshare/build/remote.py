@@ -98,7 +98,7 @@ def unpack_answer(answer: object, expected: int) -> list[Attempt]:
         if len(said) != expected:
             raise ValueError(f"{len(said)} answers to {expected} groups")
         return [_attempt(i, tensors, *words) for i, words in enumerate(said)]
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (CorruptModel, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise CorruptModel(reason="a worker's answer is not one", detail=str(error)[:500]) from error
 
 

@@ -13,6 +13,7 @@ from mlshare.routines.boundary import routine
 from mlshare.routines.models import _given
 
 if TYPE_CHECKING:
+    from mlshare.batches import Scored
     from mlshare.prediction import Prediction
 
 
@@ -50,12 +51,12 @@ def ml_predict(
 
 
 def _answers(loaded: cache.Entry, query: str, threshold: float | None) -> Iterator[tuple[str, str | None, str | None]]:
-    from mlshare import frame, results, scoring
+    from mlshare import batches, frame, results, scoring
 
     scorer, renderer = loaded.scorer, loaded.results
     source = frame.query(query)
     scoring.require_inputs(source, scorer)
-    for documents, table in frame.read_documents(source, *scoring.needs(scorer)):
+    for documents, table in frame.read_documents(source, *batches.needs(scorer)):
         prediction = results.with_threshold(scorer, scorer.predict(table), threshold)
         for i, document in enumerate(documents):
             found = renderer.of_row(prediction, i)
@@ -80,16 +81,16 @@ def ml_predict_table(
     store.touch(model)
 
 
-def _scored() -> tuple[bytes | None, str | None]:
+def _scored() -> Iterator[Scored]:
     from mlshare import scoring
 
-    return scoring.current_job().columns()
+    return scoring.current_batches()
 
 
-def _scored_values() -> list[tuple[int, str | None, str | None]]:
+def _scored_values() -> str:
     from mlshare import scoring
 
-    return scoring.current_job().entries()
+    return scoring.current_job().common()
 
 
 @routine
