@@ -18,6 +18,12 @@ $privileges$;
 
 GRANT USAGE ON SCHEMA sys, dbms_data_mining TO mlshare_user;
 GRANT SELECT ON sys.ml_settings, sys.ml_model_privileges, sys.ml_cache TO PUBLIC;
+GRANT SELECT ON sys.all_mining_models, sys.user_mining_models,
+    sys.all_mining_model_attributes, sys.user_mining_model_attributes,
+    sys.all_mining_model_settings, sys.user_mining_model_settings,
+    sys.all_mining_model_partitions, sys.user_mining_model_partitions,
+    sys.all_mining_model_views, sys.user_mining_model_views,
+    sys.all_mining_model_xforms, sys.user_mining_model_xforms TO PUBLIC;
 GRANT SELECT ON sys.ml_executors TO mlshare_user;
 
 SELECT sys._create_key();

@@ -50,9 +50,14 @@ def row(call: Call, handle: str, document: Mapping[str, Any]) -> dict[str, Any]:
 def _lineage(source: Source, result: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "table": source.name,
-        "columns": {name: source[name].type for name in result["selected_column_names"]},
+        "columns": {name: source[name].type for name in _used(result)},
         "rows": result["n_rows"],
         "role": db.current_user(),
         "trained_at": db.value("now"),
         "server_version": db.value("server_version"),
     }
+
+
+def _used(result: Mapping[str, Any]) -> list[str]:
+    """The columns that a model takes, those of its key included."""
+    return [*result["selected_column_names"], *result.get("partition_columns", ())]

@@ -4,6 +4,18 @@ from __future__ import annotations
 
 from mlshare.environment import check as check_environment
 from mlshare.routines.compile import ml_model_compile
+from mlshare.routines.dictionary import (
+    _mining_model_attributes,
+    _mining_model_partitions,
+    _mining_model_settings,
+    _mining_model_views,
+    _mining_models,
+    model_alerts,
+    model_coefficients,
+    model_global_statistics,
+    model_importances,
+    model_settings,
+)
 from mlshare.routines.internal import _as_owner, _create_key, _in_snapshot
 from mlshare.routines.mining import (
     add_partition,
@@ -55,6 +67,11 @@ __all__ = [
     "_cached_models",
     "_create_key",
     "_in_snapshot",
+    "_mining_model_attributes",
+    "_mining_model_partitions",
+    "_mining_model_settings",
+    "_mining_model_views",
+    "_mining_models",
     "_model_privileges",
     "_scored",
     "_scored_values",
@@ -85,6 +102,11 @@ __all__ = [
     "ml_predict_table",
     "ml_score",
     "ml_train",
+    "model_alerts",
+    "model_coefficients",
+    "model_global_statistics",
+    "model_importances",
+    "model_settings",
     "ora_dm_partition_name",
     "prediction",
     "prediction_bounds",
