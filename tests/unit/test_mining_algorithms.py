@@ -21,7 +21,7 @@ from mlshare.mining.settings import FUNCTIONS, parse
 from mlshare.prepare import prepare
 from mlshare.scorer import Scorer
 from mlshare.table import Table
-from unit.learning import FEATURES, mixed, numbers, only
+from unit.learning import FEATURES, mixed, numbers, only, strings
 
 RNG = np.random.default_rng(1)
 WEIGHTS = numbers("w", RNG.uniform(0.2, 3, 300).tolist())
@@ -89,6 +89,17 @@ def test_weights_matter_and_details_are_json(function: str, given: dict[str, Any
     if found["importances"]:
         assert set(found["importances"]) == set(FEATURES)
         assert math.fsum(found["importances"].values()) == pytest.approx(1.0, abs=1e-4)
+
+
+@pytest.mark.parametrize(("function", "given", "target"), EVERY)
+def test_tiny_slices(function: str, given: dict[str, Any], target: str) -> None:
+    """As few rows as one class of a single row and six of the others leave."""
+    y = [0.0, 0.0, 1.0, 0.0, 0.0, 0.0, *([2.0, 2.0] if target == "three" else [])]
+    words = strings("s", ["a", "b", "a", None, "b", "b", "a", "a"][: len(y)])
+    table = Table((numbers("x", [None, 2, 1, 4, 5, 2, 1, 1][: len(y)]), words, numbers(target, y)))
+    result, blob = single.fit(table, _plan(function, given, target))
+    audit(blob)
+    assert result["n_rows"] == len(y) and result["score"] is not None
 
 
 @pytest.mark.parametrize("activation", ["LOG_SIG", "LINEAR", "TANH", "RELU"])

@@ -31,7 +31,7 @@ def test_defaults_of_regression() -> None:
 def test_partition_settings() -> None:
     found = parse({"ODMS_PARTITION_COLUMNS": 'job, "Marital, state",AGE'}, "CLASSIFICATION")
     assert found.partition_columns == ("job", "Marital, state", "age")
-    assert (found.max_partitions, found.build_type, found.min_rows) == (1000, "hybrid", 10)
+    assert (found.max_partitions, found.build_type, found.min_rows) == (1000, "hybrid", 1)
     assert (found.on_partition_error, found.unseen_key, found.executor) == ("error", "null", None)
     assert ("ODMS_MAX_PARTITIONS", "1000", "DEFAULT") in found.listed
     given = {

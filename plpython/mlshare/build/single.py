@@ -14,6 +14,7 @@ from mlshare import fit as training
 from mlshare import metrics, modelfile, sampling
 from mlshare.build import details
 from mlshare.build.plan import Plan
+from mlshare.columns import Least
 from mlshare.encoding import Encoder
 from mlshare.errors import MetricUndefined
 from mlshare.estimators import registry
@@ -30,7 +31,8 @@ Progress = Callable[[str, float], None]
 _CHECK_ROWS = 256
 _GOLDEN_ROWS = 3
 _SCORE_ROWS = 10_000
-_LEAST_CLASS_ROWS = 2
+# A model for itself asks for more rows, as its parameters are searched on parts of them.
+_LEAST = Least(rows=2, of_class=1)
 
 
 def choose(table: Table, plan: Plan, threads: int, progress: Progress) -> Plan:
@@ -53,7 +55,7 @@ def fit(table: Table, plan: Plan, threads: int = 1) -> tuple[dict[str, Any], byt
     Raises TrainingDataError and its kin, TrainingFailed, InvalidMetric.
     """
     estimator = registry.find(plan.algorithm or "", plan.task)
-    prepared = prepare(plan, table, threads, lambda rows: (estimator,), _LEAST_CLASS_ROWS)
+    prepared = prepare(plan, table, threads, lambda rows: (estimator,), _LEAST)
     fitted = prepared.data.fit(estimator, plan.params or estimator.first)
     rows, answers = _answers(prepared, estimator, fitted)
     some = np.linspace(0, len(rows) - 1, _CHECK_ROWS).astype(np.int64)

@@ -16,6 +16,8 @@ from mlshare.sampling import folds
 
 Scorer = Callable[[Floats], Floats]
 
+_FOLDS = 3
+
 
 def _end(params: Params) -> dict[str, float]:
     """When to end."""
@@ -72,9 +74,14 @@ def calibrate(
     y: Floats,
     weights: Floats | None,
 ) -> tuple[Floats, Floats]:
-    """A logistic layer (slope [k, k], shift [k]) over the scores that ``fit`` gives rows it did not see."""
+    """A logistic layer (slope [k, k], shift [k]) over the scores that ``fit`` gives rows it did not see.
+
+    Where a class is too small for that, over the scores of the rows it saw.
+    """
     scores = None
-    for train, test in folds(y, 3, problem.seed, stratified=True):
+    everything = np.arange(len(y))
+    enough = np.bincount(y.astype(np.int64)).min() >= _FOLDS
+    for train, test in folds(y, _FOLDS, problem.seed, stratified=True) if enough else [(everything, everything)]:
         part = fit(z[train], y[train], None if weights is None else weights[train])(z[test])
         if scores is None:
             scores = np.zeros((len(y), part.shape[1]))

@@ -52,9 +52,9 @@ def _arguments(problem: Problem, params: Params, y: Floats) -> dict[str, Any]:
     if share is None:
         return own
     aside = math.ceil(share * len(y))
-    if problem.task == "classification" and (
-        min(aside, len(y) - aside) < problem.n_classes or np.bincount(y.astype(np.int64)).min() < 2
-    ):
+    classifies = problem.task == "classification"
+    smallest = int(np.bincount(y.astype(np.int64)).min()) if classifies else len(y)
+    if min(aside, len(y) - aside) < max(2, problem.n_classes) or smallest < 2:
         raise TooFewRows(reason="rows of every class must be held aside, and be left")
     return {**own, "early_stopping": True, "validation_fraction": share, "n_iter_no_change": _PATIENCE}
 

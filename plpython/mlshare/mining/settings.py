@@ -69,7 +69,7 @@ PARTITIONS: dict[str, Setting] = {
         "ODMS_PARTITION_BUILD_HYBRID",
         "Whether processors share out the partitions (INTER), each partition (INTRA), or what suits.",
     ),
-    "MIN_ROWS_PER_PARTITION": Setting(Whole(1), "10", "A partition of fewer rows is not built but counts as failed."),
+    "MIN_ROWS_PER_PARTITION": Setting(Whole(1), "1", "A partition of fewer rows is not built but counts as failed."),
     "ON_PARTITION_ERROR": Setting(
         OneOf({"error": "error", "skip": "skip", "fallback": "fallback"}),
         "error",
