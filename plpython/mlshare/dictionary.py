@@ -161,10 +161,8 @@ def partitions(scope: Scope) -> Iterator[Row]:
             shown = tuple(row[f] if open_ else None for f in facts)
             key = [k for k in _list(row["key"]) if isinstance(k, str)]
             columns: list[Row] = list(zip(range(1, 1 + len(key)), seen.keys, key, strict=False))
-            yield from (
-                (seen.model.owner, seen.model.handle, row["partition_name"], *c, *shown)
-                for c in columns or [(None,) * 3]
-            )
+            place = (seen.model.owner, seen.model.handle, row["partition_name"])
+            yield from ((*place, *column, *shown) for column in columns or [(None,) * 3])
 
 
 def _listed(seen: Seen) -> list[db.Row]:

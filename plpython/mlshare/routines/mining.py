@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from mlshare import catalog, db, errors, loading, store, whole
+from mlshare import catalog, db, errors, loading, store
 from mlshare.routines import partitions as ours
 from mlshare.routines import transfer
 from mlshare.routines.boundary import routine
@@ -147,6 +147,8 @@ def drop_model(model_name: str | None, force: bool | None) -> None:
 
 @routine
 def rename_model(model_name: str | None, new_model_name: str | None, versioned_model_name: str | None) -> None:
+    from mlshare import whole
+
     new_name = _given(new_model_name)
     model = catalog.find(_given(model_name), "ALTER")
     if versioned_model_name is not None:
@@ -156,7 +158,7 @@ def rename_model(model_name: str | None, new_model_name: str | None, versioned_m
 
 @routine
 def export_sermodel(model_data: bytes | None, model_name: str | None, partition_name: str | None) -> tuple[bytes]:
-    from mlshare import codec
+    from mlshare import codec, whole
 
     model = catalog.find(_given(model_name), "SELECT", some=partition_name is not None)
     if partition_name is None:
