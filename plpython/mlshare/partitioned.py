@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -192,9 +192,10 @@ def _slice(table: Table, start: int, end: int) -> Table:
 
 
 def _cut(column: Column, rows: slice) -> Column:
-    values = None if column.values is None else column.values[rows]
-    codes = None if column.codes is None else column.codes[rows]
-    return replace(column, values=values, codes=codes)
+    if column.values is not None:
+        return Column(column.name, column.kind, values=column.values[rows])
+    assert column.codes is not None
+    return Column(column.name, column.kind, codes=column.codes[rows], dictionary=column.dictionary)
 
 
 def _put(out: Prediction, rows: Positions, part: Prediction) -> None:

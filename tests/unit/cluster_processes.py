@@ -46,8 +46,9 @@ def certificates(directory: Path) -> None:
 class Cluster:
     """A scheduler and its workers; each worker one process with one thread."""
 
-    def __init__(self, directory: Path, protocol: str = "tls") -> None:
-        self.directory, self.protocol = directory, protocol
+    def __init__(self, directory: Path, protocol: str = "tls", failures: int = 3) -> None:
+        """``failures``: how many workers a task may take with it before it is given up."""
+        self.directory, self.protocol, self.failures = directory, protocol, failures
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -87,6 +88,7 @@ class Cluster:
         tls = files if self.protocol == "tls" else ()
         home = os.path.dirname(os.path.dirname(mlshare.__file__))
         environment = {"PYTHONPATH": ":".join((*paths, home)), "PATH": "/usr/bin:/bin", "DASK_CONFIG": "/dev/null/dask"}
+        environment["DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES"] = str(self.failures)
         environment |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
         command = [sys.executable, "-m", f"distributed.cli.{program}", *words, "--no-dashboard", *tls]
         with (self.directory / f"{name}.log").open("wb") as log:

@@ -25,6 +25,7 @@ from unit.learning import mixed, only
 
 SIZES = [30 + 7 * i % 50 for i in range(24)]
 MANY = [60] * 200
+HOSTILE = Path(__file__).parent / "hostile_worker"
 COLUMNS = ("a", "b", "flag", "day", "color", "two")
 
 
@@ -195,6 +196,14 @@ def test_cancel_is_quick_and_the_cluster_forgets(directory: Path) -> None:
             time.sleep(0.05)
 
 
+def test_a_group_that_ends_its_workers_has_a_name(directory: Path) -> None:
+    with cluster(directory, workers=0, failures=0) as made:
+        made.add_worker(paths=(str(HOSTILE),))
+        (made.directory / "trick").write_text("crash -")
+        with pytest.raises(errors.PartitionFailed, match=r"P1 could not be built: the executor's workers .* ended"):
+            call(request(made.executor, [60]), rows([60]))
+
+
 # --- trust ---------------------------------------------------------------------------------------------
 
 
@@ -217,9 +226,6 @@ def test_another_authority_is_not_believed(farm: Cluster, tmp_path: Path) -> Non
         call(request({**farm.executor, "ca": str(tmp_path / "ca.pem")}))
 
 
-HOSTILE = Path(__file__).parent / "hostile_worker"
-
-
 @pytest.mark.parametrize(
     ("trick", "match"),
     [
@@ -232,6 +238,7 @@ HOSTILE = Path(__file__).parent / "hostile_worker"
         ("not_an_answer", "a worker's answer is not one"),
         ("no_bytes", "a worker's answer is not one"),
         ("object", "could not run it|no answers"),
+        ("plain_error", "a message of its scheduler is refused"),
         ("raising_object", "a message of its scheduler is refused"),
     ],
 )

@@ -1,32 +1,25 @@
-"""The groups of a build on a Dask cluster, over TLS.
-
-What must be trusted: a scheduler and its workers see the rows, and can send models that fit them badly or not at all,
-so only an administrator names them. What need not be: this runs in a forked process of its own (see job), results are
-read as plain bytes, and Python objects that the scheduler sends are not built (see ``_guard``), so nothing that comes
-back can run code here. Models and descriptions are checked afterwards, see untrusted.
-"""
+"""The groups of a build on a Dask cluster: which travel together, and what becomes of those that get lost."""
 
 from __future__ import annotations
 
-import os
 import queue
-import sys
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 from mlshare.build.attempt import Attempt
+from mlshare.build.client import Executor, connect, refused
 from mlshare.build.groups import Group
 from mlshare.build.plan import Plan
-from mlshare.errors import ChildCrashed, ExecutorFailed, InstallationError, MlshareError
+from mlshare.errors import ChildCrashed, ExecutorFailed, MlshareError
 from mlshare.table import Table
 from mlshare.worker import Progress
 
-_CONNECT_SECONDS = 5.0
 _SILENCE_SECONDS = 2.0  # after which the scheduler is asked whether it is there
 _ANSWER_SECONDS = 4.0
+_FETCH_SECONDS = 120.0
 _WORKERLESS_SECONDS = 8.0
 _MOST_BYTES = 4 << 20  # of the rows of one task
 _LEAST_BYTES = 16 << 10
@@ -34,31 +27,6 @@ _TASKS_OF_A_THREAD = 8  # in all, at least
 _FLYING_OF_A_THREAD = 3  # at once; the scheduler keeps their rows
 _TRIES = 3
 _PROGRESS_SECONDS = 0.2
-# The only global name that what a scheduler sends may refer to: how Dask marks bytes.
-_HARMLESS = {("builtins", "bytes")}
-
-
-@dataclass(frozen=True)
-class Executor:
-    """A cluster as an administrator described it: address "tls://host:port", files of the certificates."""
-
-    name: str
-    address: str
-    ca: str
-    certificate: str
-    key: str
-
-    @classmethod
-    def of(cls, request: Mapping[str, Any]) -> Executor:
-        """Checked: ExecutorFailed if it is not reached by TLS."""
-        executor = cls(*(str(request.get(name) or "") for name in ("name", "address", "ca", "certificate", "key")))
-        if not executor.address.startswith("tls://"):
-            raise executor.failed("its address does not begin with tls://")
-        return executor
-
-    def failed(self, reason: str, error: Exception | None = None) -> ExecutorFailed:
-        """The error for this executor."""
-        return ExecutorFailed(executor=self.name, reason=reason, detail=None if error is None else str(error)[:500])
 
 
 def build(
@@ -69,7 +37,7 @@ def build(
 
     At the first group that fails the others are given up, unless ``skip``. Raises ExecutorFailed, InstallationError.
     """
-    run = _Run(executor, _client(executor), table, groups, plan, skip, say)
+    run = _Run(executor, connect(executor), table, groups, plan, skip, say)
     run.finish()
     attempts = [run.attempts.get(group.id) or Attempt(0.0) for group in groups]
     rows = [[a.seconds, len(a.model), len(a.description), a.error, a.sqlstate] for a in attempts]
@@ -86,65 +54,6 @@ def read(said: Mapping[str, Any], blob: memoryview) -> list[Attempt]:
         found.append(Attempt(seconds, bytes(model), bytes(description), error=error, sqlstate=sqlstate))
         position = middle + description_bytes
     return found
-
-
-def _client(executor: Executor) -> Any:
-    """Connected; it is never closed, the end of this process does that, and at once."""
-    # No file of the user that the server runs as may change what Dask does, and none is written.
-    os.environ["DASK_CONFIG"] = "/dev/null/dask"
-    try:
-        import dask
-        import distributed
-
-        from mlshare.build import remote  # noqa: F401 - before the guard
-    except ImportError as error:
-        raise InstallationError(
-            reason="the packages for executors are missing",
-            hint='Install them into the environment of the server: pip install "mlshare[cluster]".',
-            detail=str(error)[:500],
-        ) from error
-    library: Any = distributed  # it has no types
-    dask.config.set({"distributed.comm.timeouts": {"connect": "5s", "tcp": "15s"}, "distributed.comm.retry.count": 0})
-    try:
-        security = library.Security(
-            tls_ca_file=executor.ca,
-            tls_client_cert=executor.certificate,
-            tls_client_key=executor.key,
-            require_encryption=True,
-        )
-        _guard()
-        return library.Client(
-            executor.address,
-            security=security,
-            timeout=_CONNECT_SECONDS,
-            set_as_default=False,
-            direct_to_workers=False,
-            serializers=["msgpack"],
-            deserializers=["msgpack"],
-            name="mlshare",
-        )
-    except (OSError, ValueError, RuntimeError) as error:
-        raise executor.failed("there is no connection to its scheduler", error) from error
-
-
-# Names that were refused since something was last received.
-_refused: list[str] = []
-
-
-def _guard() -> None:
-    """From now on, bytes that stand for Python objects can name no class or function: this process refuses.
-
-    Dask reads messages of the scheduler, the errors of tasks among them, in Python's own form of objects, which can
-    call anything. The interpreter announces each name that such bytes refer to before it looks it up. An error that
-    cannot be read is still one; other messages that cannot be read leave the client deaf, see _Run.finish.
-    """
-
-    def refuse(event: str, arguments: tuple[Any, ...]) -> None:
-        if event.endswith(".find_class") and arguments not in _HARMLESS:
-            _refused.append(".".join(map(str, arguments)))
-            raise RuntimeError("refused: " + _refused[-1])
-
-    sys.addaudithook(refuse)
 
 
 class _Run:
@@ -168,6 +77,7 @@ class _Run:
         self._waiting = deque((batch, 1) for batch in batches(table, groups, self._threads))
         self._flying: dict[Any, tuple[list[Group], int]] = {}
         self._landed: queue.Queue[Any] = queue.Queue()
+        self._fetcher = ThreadPoolExecutor(1)
         self._over = False
 
     def finish(self) -> None:
@@ -178,18 +88,18 @@ class _Run:
             try:
                 future = self._landed.get(timeout=_SILENCE_SECONDS)
             except queue.Empty:
-                if _refused:
-                    raise self._unreadable()
+                if refused:
+                    raise self._unreadable() from None
                 self._threads = self._ask() or self._threads
                 continue
             self._receive(future)
-            _refused.clear()
+            refused.clear()
 
     def _unreadable(self) -> ExecutorFailed:
         return ExecutorFailed(
             executor=self._executor.name,
             reason="a message of its scheduler is refused",
-            detail=", ".join(_refused)[:500],
+            detail=", ".join(refused)[:500],
             hint="Its workers' logs may say more; they need this version of mlshare, with the extra cluster.",
         )
 
@@ -234,7 +144,9 @@ class _Run:
         from mlshare.build import remote
 
         try:
-            answer = future.result(timeout=_ANSWER_SECONDS)
+            answer = self._fetched(future)
+        except ExecutorFailed:
+            raise
         except Exception as error:
             if attempt == _TRIES:
                 raise self._executor.failed("its workers give no answers", error) from error
@@ -247,6 +159,13 @@ class _Run:
             attempts = [Attempt(0.0, error=error.message, sqlstate=error.sqlstate)] * len(batch)
         for group, one in zip(batch, attempts, strict=True):
             self._note(group, one)
+
+    def _fetched(self, future: Any) -> object:
+        """What the future holds: as long as it takes, while the scheduler is there."""
+        coming = self._fetcher.submit(future.result, timeout=_FETCH_SECONDS)
+        while not wait([coming], timeout=_SILENCE_SECONDS).done:
+            self._ask()
+        return coming.result()
 
     def _suspect(self, batch: list[Group]) -> None:
         """The batch could not be run, or took workers with it: which of its groups did it, each alone will show."""
@@ -267,16 +186,16 @@ class _Run:
 
 def batches(table: Table, groups: Sequence[Group], threads: int) -> list[list[Group]]:
     """Groups that follow one another in the table, some for each thread of the cluster; the largest first."""
-    width = sum(8 if column.codes is None else 4 for column in table.columns)
-    fair = width * sum(group.rows for group in groups) // (_TASKS_OF_A_THREAD * threads)
+    width = sum(8 + sum(map(len, column.dictionary)) / max(1, len(table)) for column in table.columns)
+    fair = width * sum(group.rows for group in groups) / (_TASKS_OF_A_THREAD * threads)
     limit = max(_LEAST_BYTES, min(_MOST_BYTES, fair))
     found: list[list[Group]] = []
-    size = 0
+    size = 0.0
     for group in sorted(groups, key=lambda g: (g.start, g.rows)):
         follows = bool(found) and found[-1][-1].start + found[-1][-1].rows == group.start
         if not follows or size + width * group.rows > limit:
             found.append([])
-            size = 0
+            size = 0.0
         found[-1].append(group)
         size += width * group.rows
     return sorted(found, key=lambda batch: -sum(group.rows for group in batch))

@@ -82,7 +82,7 @@ def run(
 
     ``request``: "plan" (see plan.Plan), "groups" [[partition_id, start, n_rows] …], "fallback" (partition_id of one
     more sub-model on all rows, or None), "threads", "build_type" ("hybrid", "inter", "intra"), "on_error" ("error",
-    "skip"), "min_rows", "names" {partition_id: name for messages}, "executor" (see cluster.Executor, or None). Returns
+    "skip"), "min_rows", "names" {partition_id: name for messages}, "executor" (see client.Executor, or None). Returns
     the plan with what was chosen and the partitions, for reply.partitions to read, in the order of the request and
     with the same bytes whatever the number of processes. Raises PartitionFailed, ExecutorFailed, InstallationError,
     ChildError, and what the automatic choice raises.
@@ -173,9 +173,9 @@ def _elsewhere(
     request: Mapping[str, Any], table: Table, groups: Sequence[Group], plan: Plan, terms: Terms, watch: Watch
 ) -> Iterator[Built]:
     """All of them on a cluster; what comes back is checked by processes here."""
-    from mlshare.build import cluster, untrusted
+    from mlshare.build import client, cluster, untrusted
 
-    executor = cluster.Executor.of(request)
+    executor = client.Executor.of(request)
 
     def fetch(say: Progress) -> tuple[dict[str, Any], bytes]:
         return cluster.build(executor, table, groups, plan, watch.skip, say)

@@ -31,6 +31,7 @@ class _Solved:
     intercepts: Floats
     iterations: int
     converged: bool
+    information: Floats | None = None
 
 
 def logistic(
@@ -48,7 +49,9 @@ def logistic(
     found = (_by_newton if narrow else _by_gradients)(params, used, y, weights)
     covariance = None
     if free:
-        information = _information(used, used @ found.coefficients + found.intercepts, weights)
+        information = found.information
+        if information is None:
+            information = _information(used, used @ found.coefficients + found.intercepts, weights)
         covariance = _covariance(scaling, information, kept, len(found.intercepts), None)
     whole = _spread(found.coefficients, kept)
     return affine(problem, scaling, whole, found.intercepts, found.iterations, found.converged, covariance)
@@ -57,7 +60,7 @@ def logistic(
 def _by_newton(params: Params, z: Floats, y: Floats, weights: Floats | None) -> _Solved:
     ridge = 0.0 if params["C"] is None else 1.0 / params["C"]
     found = newton.solve(z, y, weights, ridge, params.get("tol", 1e-7), int(params.get("max_iter", _ITERATIONS)))
-    return _Solved(found.weights[:-1, None], found.weights[-1:], found.iterations, found.converged)
+    return _Solved(found.weights[:-1, None], found.weights[-1:], found.iterations, found.converged, found.information)
 
 
 def _by_gradients(params: Params, z: Floats, y: Floats, weights: Floats | None) -> _Solved:
@@ -113,9 +116,15 @@ def independent(z: Floats, weights: Floats | None) -> Mask:
     lengths[still] = 1.0
     correlations = moments / lengths[:, None] / lengths
     kept: Mask = ~still
-    if kept.all() and np.linalg.eigvalsh(correlations)[0] > _DEPENDENT * len(kept):
-        return kept
-    return _swept(correlations, kept)
+    return kept if kept.all() and _regular(correlations) else _swept(correlations, kept)
+
+
+def _regular(correlations: Floats) -> bool:
+    """Whether something is left of every column: the squares on the diagonal of Cholesky's factor are these shares."""
+    try:
+        return bool(np.linalg.cholesky(correlations).diagonal().min() > _DEPENDENT**0.5)
+    except np.linalg.LinAlgError:
+        return False
 
 
 def _swept(correlations: Floats, kept: Mask) -> Mask:

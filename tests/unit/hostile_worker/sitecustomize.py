@@ -29,6 +29,10 @@ def _answer(honest: bytes, remote: Any) -> Any:
         return _Trap(note)
     if trick == "raising_object":
         raise _Trap(note)
+    if trick == "plain_error":
+        raise ValueError("no")
+    if trick == "crash":
+        os._exit(3)
     if trick == "no_bytes":
         return {"models": 1}
     if trick == "not_an_answer":
