@@ -210,7 +210,7 @@ def details(model: Model, partition: str | None, part: str) -> Iterator[tuple[st
         found = catalog.reading(model, lambda schema: db.one("model_details", model.handle, part, schema=schema))
         plain = _json(found["part"]) if found else None
         if plain is None and part == "importances" and found:
-            plain = _json(found["explanation"])
+            plain = _object(found["explanation"]).get("permutation_importance")
         yield None, plain, None
         return
     chosen = [r for r in rows if partition is None or r["partition_name"] == partition]
