@@ -238,12 +238,18 @@ def audit_archive(packed: bytes, n_models: int) -> None:
 
 def compiled(model: catalog.Model, request: dict[str, Any]) -> Reply:
     """A model as SQL, see mlshare.compile; it needs the privilege SELECT, for the text shows the parameters."""
-    from mlshare import child
+    from mlshare import child, trunk
 
+    raw = sound_bytes(model.require("SELECT"))
+    if trunk.is_trunk(raw):
+        raise errors.NotCompilable(
+            reason="it has partitions",
+            hint="Make a model of one partition: dbms_data_mining.export_sermodel(…, partition_name), import_sermodel.",
+        )
     return child.run(
         "compile",
         {**request, "utf8": db.value("is_utf8"), "threads": 1},
-        sound_bytes(model.require("SELECT")),
+        raw,
         memory_mb=limit("audit_memory"),
         seconds=limit("audit_seconds"),
         tick=db.check_interrupts,

@@ -354,6 +354,15 @@ def test_one_partition_becomes_an_ordinary_model(miner: psycopg.Connection) -> N
         serialized(miner, "plain", "west")
 
 
+def test_a_partitioned_model_is_not_compiled_but_a_partition_is(miner: psycopg.Connection) -> None:
+    with refused(miner, "ML406", "it has partitions", hint="export_sermodel"):
+        miner.execute("CALL sys.ml_model_compile('glm', 'shop.compiled')")
+    store(miner, serialized(miner, "glm", "west"), "west")
+    miner.execute("CALL sys.ml_model_compile('west', 'shop.compiled')")
+    query = "SELECT count(*)::int FROM shop.sales AS s WHERE region = 'west' AND shop.compiled(a, b, c) = sys.prediction('glm', s)"
+    assert value(miner, query) == 120
+
+
 def test_bytes_that_are_no_model(miner: psycopg.Connection) -> None:
     for data in (b"", b"x", serialized(miner, "glm")[:-9]):
         with refused(miner, "ML301"):
