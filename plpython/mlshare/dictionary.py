@@ -223,7 +223,10 @@ def details(model: Model, partition: str | None, part: str) -> Iterator[tuple[st
 
 
 def _json(text: Any) -> Any:
-    return json.loads(text) if isinstance(text, str) else None
+    try:
+        return json.loads(text) if isinstance(text, str) else None
+    except RecursionError:
+        return None
 
 
 def _object(text: Any) -> dict[str, Any]:

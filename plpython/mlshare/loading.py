@@ -70,7 +70,10 @@ def open_directory(model: catalog.Model, common: Trunk, size: int) -> Directory:
 
 
 def _parsed(text: str | None, length: int) -> tuple[str, ...] | None:
-    key = None if text is None else json.loads(text)
+    try:
+        key = None if text is None else json.loads(text)
+    except RecursionError:
+        key = ()
     if key is None:
         return None
     if not isinstance(key, list) or len(key) != length or not all(isinstance(part, str) for part in key):

@@ -97,7 +97,7 @@ def from_bytes(raw: bytes) -> Trunk:
     """Reads to_bytes; anything else raises InvalidModelMetadata."""
     try:
         return _checked(json.loads(raw))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise InvalidModelMetadata(reason=f"common part of the partitions: {error}") from None
 
 

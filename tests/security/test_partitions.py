@@ -15,6 +15,7 @@ import zstandard
 from mlshare import archive
 from security import hostile_models as hostile
 from security.arena import Arena
+from security.test_evil_owner import reset
 
 KEYS = ("east", "west", 'o\'hara "é"')
 TABLES = ("model_catalog", "model_object_catalog", "model_partition", "model_privilege")
@@ -138,6 +139,7 @@ def test_edited_objects_are_refused(fight: Arena, edit: str) -> None:
 HOSTILE_KEYS = {
     "no_array": "'7'", "object": "'{\"a\": 1}'", "null_inside": "'[null]'", "number_inside": "'[1]'", "nested": "'[[\"east\"]]'",
     "too_long": "'[\"east\", \"x\"]'", "empty": "'[]'", "json_null": "'null'",
+    "deep": "(repeat('[', 3000) || repeat(']', 3000))::jsonb",
 }  # fmt: skip
 
 
@@ -189,6 +191,13 @@ def exported(fight: Arena, handle: str = "p") -> archive.Archive:
     return archive.unpack(zstandard.decompress(data))
 
 
+def _nested(depth: int) -> Any:
+    found: Any = []
+    for _ in range(depth):
+        found = [found]
+    return found
+
+
 def changed(**fields: Any) -> Callable[[dict[str, Any]], None]:
     return lambda document: document.update(fields)
 
@@ -218,6 +227,7 @@ TRUNKS: dict[str, Callable[[dict[str, Any]], None]] = {
     "revision": changed(revision="x"),
     "target": changed(target=None),
     "target_kind": changed(target_kind="shell"),
+    "deep": lambda d: d.update(plan={"x": _nested(900)}),
 }
 
 
@@ -508,6 +518,7 @@ def test_evil_owners(arena: Arena, sermodel: bytes, plot: str) -> None:
         mallory.execute("CALL sys.ml_model_grant('parts', %s::regrole, 'ALTER')", (arena[kind],))
     mallory.execute("CALL sys.ml_model_grant('parts', %s::regrole, 'SELECT', 'east')", (arena["reader"],))
     arena.run("mallory", *PLOTS[plot])
+    reset(arena)
     for kind in ("reader", "inspector", None):
         for act in ACTS:
             outcome = arena.attempt(kind, act)
