@@ -19,7 +19,8 @@ REGIONS = {"east", "north", 'o\'hara "é"', "west"}
 TENANT = "east"  # the partition that a tenant is given
 _SETTINGS = """
 CREATE TABLE shop.settings (setting_name varchar(30), setting_value varchar(4000));
-INSERT INTO shop.settings VALUES ('algo_name', 'algo_generalized_linear_model'), ('ODMS_PARTITION_COLUMNS', 'region,grade'),
+INSERT INTO shop.settings VALUES ('algo_name', 'algo_generalized_linear_model'),
+                                 ('ODMS_PARTITION_COLUMNS', 'region,grade'),
                                  ('ODMS_RANDOM_SEED', NULL);
 CREATE VIEW shop.figures AS SELECT id, region, grade, a, b, c, amount FROM shop.sales;
 """
@@ -45,7 +46,8 @@ def fill(db: Database, made: World) -> None:
         create(owner, "glm")
         create(owner, "plain", ANSWERS.replace("region, ", ""), GLM)
         owner.execute(
-            "CALL dbms_data_mining.create_model('figures', 'regression', 'figures', 'id', 'amount', 'settings', 'shop', 'shop')"
+            "CALL dbms_data_mining.create_model('figures', 'regression', 'figures', 'id', 'amount', "
+            "'settings', 'shop', 'shop')"
         )
 
 

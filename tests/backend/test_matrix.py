@@ -36,7 +36,8 @@ CALLS = {
     "ml_model_add_partition": "CALL sys.ml_model_add_partition('{h}', 'TABLE public.input')",
     "ml_model_drop_partition": "CALL sys.ml_model_drop_partition('{h}', 'x')",
     "ml_model_refresh_partitions": "SELECT * FROM sys.ml_model_refresh_partitions('{h}', 'TABLE public.input')",
-    "create_model2": "CALL dbms_data_mining.create_model2('x', 'CLASSIFICATION', 'TABLE public.input', NULL, NULL, 't')",
+    "create_model2": "CALL dbms_data_mining.create_model2('x', 'CLASSIFICATION', 'TABLE "
+    "public.input', NULL, NULL, 't')",
     "create_model": "CALL dbms_data_mining.create_model('x', 'CLASSIFICATION', 'public.input', NULL, 't')",
     "add_partition": "CALL dbms_data_mining.add_partition('{h}', 'TABLE public.input')",
     "drop_partition": "CALL dbms_data_mining.drop_partition('{h}', 'x')",

@@ -38,8 +38,10 @@ def test_a_partition_for_each_key(miner: psycopg.Connection) -> None:
 def test_a_model_without_partition_columns_is_an_ordinary_one(miner: psycopg.Connection) -> None:
     found = calls.metadata(miner, "plain")
     assert (found["algorithm_name"], found["n_rows"], found["selected_column_names"]) == (
-        "LogisticRegression", 480, ["a", "b", "c"],
-    )  # fmt: skip
+        "LogisticRegression",
+        480,
+        ["a", "b", "c"],
+    )
     assert "partition_columns" not in found and found["details"]["coefficients"]
     assert calls.score(miner, "shop.sales", "answer", "plain", "accuracy") > 0.8
     assert calls.score(miner, "shop.sales", "answer", "glm", "accuracy") > 0.8
@@ -94,24 +96,42 @@ def test_create_model_takes_tables_by_name_and_schema(miner: psycopg.Connection)
         miner.execute(call, ("x", "figures", None, None))
     with refused(miner, "22023", "it has odms_details twice"):
         miner.execute(
-            "CREATE TABLE shop.twice AS SELECT 'odms_details' AS setting_name, 'x' AS setting_value FROM generate_series(1, 2)"
+            "CREATE TABLE shop.twice AS SELECT 'odms_details' AS setting_name, 'x' AS setting_value "
+            "FROM generate_series(1, 2)"
         )
         miner.execute(call, ("x", "shop.figures", "shop.twice", None))
 
 
 WRONG = {
     "function": ("'CLUSTERING', 'TABLE shop.sales', '{}', 'id', 'answer'", "22023", "CLUSTERING"),
-    "setting": ("'CLASSIFICATION', 'TABLE shop.sales', '{\"ODMS_PARTITIONS\": 1}', 'id', 'answer'", "ML007", "ODMS_PARTITIONS"),
-    "value": ("'CLASSIFICATION', 'TABLE shop.sales', '{\"PREP_AUTO\": \"maybe\"}', 'id', 'answer'", "ML008", "PREP_AUTO"),
+    "setting": (
+        "'CLASSIFICATION', 'TABLE shop.sales', '{\"ODMS_PARTITIONS\": 1}', 'id', 'answer'",
+        "ML007",
+        "ODMS_PARTITIONS",
+    ),
+    "value": (
+        "'CLASSIFICATION', 'TABLE shop.sales', '{\"PREP_AUTO\": \"maybe\"}', 'id', 'answer'",
+        "ML008",
+        "PREP_AUTO",
+    ),
     "settings": ("'CLASSIFICATION', 'TABLE shop.sales', '[]', 'id', 'answer'", "22023", "set_list"),
-    "xforms": ("'CLASSIFICATION', 'TABLE shop.sales', '{}', 'id', 'answer', '{\"a\": \"log(a)\"}'", "22023", "xform_list"),
+    "xforms": (
+        "'CLASSIFICATION', 'TABLE shop.sales', '{}', 'id', 'answer', '{\"a\": \"log(a)\"}'",
+        "22023",
+        "xform_list",
+    ),
     "target": ("'CLASSIFICATION', 'TABLE shop.sales', '{}', 'id'", "22023", "target"),
     "case": ("'CLASSIFICATION', 'TABLE shop.sales', '{}', 'nobody', 'answer'", "42703", "nobody"),
     "query": ("'CLASSIFICATION', NULL, '{}', 'id', 'answer'", "22023", "data_query"),
     "columns": ("'CLASSIFICATION', 'SELECT 1; SELECT 2', '{}', 'id', 'answer'", "42601", ""),
-    "too many": ("'CLASSIFICATION', 'TABLE shop.sales', '{\"ODMS_PARTITION_COLUMNS\": \"region\", \"odms_max_partitions\": 3}', "
-                 "'id', 'answer'", "54000", "4 partitions"),
-}  # fmt: skip
+    "too many": (
+        "'CLASSIFICATION', 'TABLE shop.sales', '{\"ODMS_PARTITION_COLUMNS\": \"region\", "
+        '"odms_max_partitions": 3}\', '
+        "'id', 'answer'",
+        "54000",
+        "4 partitions",
+    ),
+}
 
 
 @pytest.mark.parametrize("case", WRONG)
@@ -237,8 +257,11 @@ def apply(connection: psycopg.Connection, model: str, table: str, output: str) -
 def test_apply_gives_a_row_for_each_class(miner: psycopg.Connection) -> None:
     apply(miner, "glm", "shop.sales", "shop.applied")
     assert calls.column_types(miner, "shop.applied") == {
-        "id": "integer", "prediction": "text", "probability": "double precision", "partition_name": "text"
-    }  # fmt: skip
+        "id": "integer",
+        "prediction": "text",
+        "probability": "double precision",
+        "partition_name": "text",
+    }
     same = (
         "SELECT count(*), count(*) FILTER (WHERE r.probability = sys.prediction_probability('glm', s, r.prediction)), "
         "count(*) FILTER (WHERE r.partition_name = s.region) FROM shop.applied AS r JOIN shop.sales AS s USING (id)"
@@ -261,17 +284,22 @@ def test_apply_of_an_ordinary_model_and_of_a_regression(miner: psycopg.Connectio
 
 def test_apply_of_rows_without_a_partition(miner: psycopg.Connection) -> None:
     miner.execute(
-        "CREATE VIEW shop.odd AS SELECT id, CASE id % 3 WHEN 0 THEN region WHEN 1 THEN 'moon' END AS region, a, b, c FROM shop.sales"
+        "CREATE VIEW shop.odd AS SELECT id, CASE id % 3 WHEN 0 THEN region WHEN 1 THEN 'moon' END "
+        "AS region, a, b, c FROM shop.sales"
     )
     apply(miner, "glm", "shop.odd", "shop.applied")
-    query = "SELECT id % 3 = 0, prediction IS NULL, probability IS NULL, partition_name IS NULL, count(*) FROM shop.applied GROUP BY 1, 2, 3, 4 ORDER BY 1"
+    query = (
+        "SELECT id % 3 = 0, prediction IS NULL, probability IS NULL, partition_name IS NULL, "
+        "count(*) FROM shop.applied GROUP BY 1, 2, 3, 4 ORDER BY 1"
+    )
     assert rows(miner, query) == [(False, True, True, True, 320), (True, False, False, False, 320)]
     assert value(miner, "SELECT count(*)::int FROM pg_class WHERE relname LIKE '%mlshare_staging%'") == 0
 
 
 def test_apply_names_columns_as_they_are(miner: psycopg.Connection) -> None:
     miner.execute(
-        'CREATE TABLE shop.hostile AS SELECT id AS "codes", id AS "documents", id AS "s;""--", region, a, b, c, id AS number FROM shop.sales'
+        'CREATE TABLE shop.hostile AS SELECT id AS "codes", id AS "documents", id AS "s;""--", '
+        "region, a, b, c, id AS number FROM shop.sales"
     )
     for case in ("codes", "documents", "number", 's;"--'):
         for model in ("glm", "plain"):
@@ -359,7 +387,10 @@ def test_a_partitioned_model_is_not_compiled_but_a_partition_is(miner: psycopg.C
         miner.execute("CALL sys.ml_model_compile('glm', 'shop.compiled')")
     store(miner, serialized(miner, "glm", "west"), "west")
     miner.execute("CALL sys.ml_model_compile('west', 'shop.compiled')")
-    query = "SELECT count(*)::int FROM shop.sales AS s WHERE region = 'west' AND shop.compiled(a, b, c) = sys.prediction('glm', s)"
+    query = (
+        "SELECT count(*)::int FROM shop.sales AS s WHERE region = 'west' AND shop.compiled(a, "
+        "b, c) = sys.prediction('glm', s)"
+    )
     assert value(miner, query) == 120
 
 

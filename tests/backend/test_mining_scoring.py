@@ -61,7 +61,10 @@ def test_the_planner_puts_conversions_into_the_query(miner: psycopg.Connection) 
         rows(miner, "EXPLAIN (VERBOSE, FORMAT JSON) SELECT sys.prediction('glm', s) FROM shop.sales AS s")
     )
     assert "sys.prediction('glm'::text, to_jsonb(s.*))" in plan
-    parallel = "SELECT DISTINCT proparallel::text, provolatile::text FROM pg_proc WHERE pronamespace = 'sys'::regnamespace AND (proname LIKE 'prediction%' OR proname LIKE 'ora_dm%')"
+    parallel = (
+        "SELECT DISTINCT proparallel::text, provolatile::text FROM pg_proc WHERE "
+        "pronamespace = 'sys'::regnamespace AND (proname LIKE 'prediction%' OR proname LIKE 'ora_dm%')"
+    )
     assert rows(miner, parallel) == [("r", "s")]
 
 
@@ -137,7 +140,10 @@ def test_the_set_of_classes(miner: psycopg.Connection) -> None:
 
 
 def test_numbers(miner: psycopg.Connection) -> None:
-    query = "SELECT sys.prediction_number('figures', s), sys.prediction('figures', s), sys.ml_predict_row(to_jsonb(s), 'figures')->>'Prediction' FROM shop.sales AS s LIMIT 5"
+    query = (
+        "SELECT sys.prediction_number('figures', s), sys.prediction('figures', s), "
+        "sys.ml_predict_row(to_jsonb(s), 'figures')->>'Prediction' FROM shop.sales AS s LIMIT 5"
+    )
     for number, text, document in rows(miner, query):
         assert number == float(text) == float(document)
     with refused(miner, "22023", "no numbers"):
@@ -157,10 +163,16 @@ def test_details(miner: psycopg.Connection) -> None:
 
 
 def test_bounds(miner: psycopg.Connection) -> None:
-    query = "SELECT b.lower, sys.prediction_probability('glm', %s::jsonb, 'yes'), b.upper FROM sys.prediction_bounds('glm', %s::jsonb, %s, 'yes') AS b"
+    query = (
+        "SELECT b.lower, sys.prediction_probability('glm', %s::jsonb, 'yes'), b.upper FROM "
+        "sys.prediction_bounds('glm', %s::jsonb, %s, 'yes') AS b"
+    )
     wide, narrow = (rows(miner, query, JSON, JSON, level)[0] for level in (0.99, 0.5))
     assert 0 <= wide[0] <= narrow[0] <= narrow[1] <= narrow[2] <= wide[2] <= 1
-    inside = "SELECT count(*)::int FROM (SELECT s.*, b.* FROM shop.sales AS s, sys.prediction_bounds('figures', s, 0.999) AS b) AS x WHERE amount BETWEEN lower - 1e-6 AND upper + 1e-6"
+    inside = (
+        "SELECT count(*)::int FROM (SELECT s.*, b.* FROM shop.sales AS s, "
+        "sys.prediction_bounds('figures', s, 0.999) AS b) AS x WHERE amount BETWEEN lower - 1e-6 AND upper + 1e-6"
+    )
     assert value(miner, inside) > 0
     with refused(miner, "22023", "confidence"):
         miner.execute("SELECT sys.prediction_bounds('glm', %s::jsonb, 2)", (JSON,))
@@ -173,7 +185,8 @@ def test_partition_names(miner: psycopg.Connection) -> None:
     found = rows(miner, "SELECT DISTINCT region, grade, sys.ora_dm_partition_name('figures', s) FROM shop.sales AS s")
     listed = rows(
         miner,
-        "SELECT max(column_value) FILTER (WHERE position = 1), max(column_value) FILTER (WHERE position = 2)::numeric, partition_name "
+        "SELECT max(column_value) FILTER (WHERE position = 1), max(column_value) FILTER (WHERE "
+        "position = 2)::numeric, partition_name "
         "FROM sys.user_mining_model_partitions WHERE model_name = 'figures' GROUP BY partition_name",
     )
     assert set(found) == set(listed) and len(listed) == 12

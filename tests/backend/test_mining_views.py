@@ -15,7 +15,8 @@ from fix_db import Database
 
 VIEWS = ("mining_models", *(f"mining_model_{v}" for v in ("attributes", "settings", "partitions", "views", "xforms")))
 COLUMNS = {  # as in Oracle; ours follow
-    "mining_models": "owner model_name mining_function algorithm algorithm_type creation_date build_duration model_size "
+    "mining_models": "owner model_name mining_function algorithm algorithm_type creation_date "
+    "build_duration model_size "
     "partitioned build_source comments",
     "mining_model_attributes": "owner model_name attribute_name attribute_type data_type data_length data_precision "
     "data_scale usage_type target attribute_spec",
@@ -35,7 +36,10 @@ def test_columns(miner: psycopg.Connection, view: str) -> None:
 
 
 def test_models(miner: psycopg.Connection, made: World) -> None:
-    query = "SELECT model_name, mining_function, algorithm, partitioned, build_source FROM sys.all_mining_models WHERE owner = %s AND model_name = ANY (%s) ORDER BY 1"
+    query = (
+        "SELECT model_name, mining_function, algorithm, partitioned, build_source FROM "
+        "sys.all_mining_models WHERE owner = %s AND model_name = ANY (%s) ORDER BY 1"
+    )
     names = ["amount", "figures", "glm", "plain"]
     found = rows(miner, query, made.owner, names)
     assert [row[:4] for row in found] == [
@@ -59,7 +63,10 @@ def test_models(miner: psycopg.Connection, made: World) -> None:
 
 
 def test_attributes(miner: psycopg.Connection) -> None:
-    query = "SELECT attribute_name, attribute_type, data_type, data_precision, data_scale, target FROM sys.user_mining_model_attributes WHERE model_name = %s ORDER BY 1"
+    query = (
+        "SELECT attribute_name, attribute_type, data_type, data_precision, data_scale, target "
+        "FROM sys.user_mining_model_attributes WHERE model_name = %s ORDER BY 1"
+    )
     assert rows(miner, query, "figures") == [
         ("a", "NUMERICAL", "integer", None, None, "NO"),
         ("amount", "NUMERICAL", "double precision", None, None, "YES"),
@@ -67,29 +74,46 @@ def test_attributes(miner: psycopg.Connection) -> None:
         ("grade", "PARTITION", "numeric", 4, 2, "NO"),
         ("region", "PARTITION", "text", None, None, "NO"),
     ]
-    char = "SELECT data_type, data_length FROM sys.user_mining_model_attributes WHERE model_name = 't_char' AND target = 'YES'"
+    char = (
+        "SELECT data_type, data_length FROM sys.user_mining_model_attributes WHERE model_name = "
+        "'t_char' AND target = 'YES'"
+    )
     assert rows(miner, char) == [("character", 6)]
 
 
 def test_settings(miner: psycopg.Connection) -> None:
-    query = "SELECT setting_name, setting_value, setting_type FROM sys.user_mining_model_settings WHERE model_name = %s AND partition_name IS NULL"
+    query = (
+        "SELECT setting_name, setting_value, setting_type FROM sys.user_mining_model_settings "
+        "WHERE model_name = %s AND partition_name IS NULL"
+    )
     found = rows(miner, query, "figures")
-    assert {("ALGO_NAME", "ALGO_GENERALIZED_LINEAR_MODEL", "INPUT"), ("ODMS_PARTITION_COLUMNS", "region,grade", "INPUT"),
-            ("ODMS_RANDOM_SEED", "0", "DEFAULT"), ("PREP_AUTO", "ON", "DEFAULT")} <= set(found)  # fmt: skip
+    assert {
+        ("ALGO_NAME", "ALGO_GENERALIZED_LINEAR_MODEL", "INPUT"),
+        ("ODMS_PARTITION_COLUMNS", "region,grade", "INPUT"),
+        ("ODMS_RANDOM_SEED", "0", "DEFAULT"),
+        ("PREP_AUTO", "ON", "DEFAULT"),
+    } <= set(found)
     assert ("task", "classification", "INPUT") in rows(miner, query, "loan")
 
 
 def test_computed_settings_of_each_partition(miner: psycopg.Connection) -> None:
     svm = {"ALGO_NAME": "ALGO_SUPPORT_VECTOR_MACHINES", "ODMS_PARTITION_COLUMNS": "region"}
     create(miner, "svm", settings=svm)
-    query = "SELECT DISTINCT partition_name FROM sys.user_mining_model_settings WHERE model_name = 'svm' AND setting_type = 'COMPUTED'"
+    query = (
+        "SELECT DISTINCT partition_name FROM sys.user_mining_model_settings WHERE model_name = "
+        "'svm' AND setting_type = 'COMPUTED'"
+    )
     shown = {row[0] for row in rows(miner, query)}
     assert shown == {row[0] for row in rows(miner, "SELECT DISTINCT partition_name FROM sys.model_settings('svm')")}
     assert shown in ({*REGIONS}, set())
 
 
 def test_partitions(miner: psycopg.Connection) -> None:
-    query = "SELECT partition_name, position, column_name, column_value, n_rows, score < 0, object_size > 0, build_seconds > 0, built_at IS NOT NULL, status, error FROM sys.user_mining_model_partitions WHERE model_name = 'glm'"
+    query = (
+        "SELECT partition_name, position, column_name, column_value, n_rows, score < 0, "
+        "object_size > 0, build_seconds > 0, built_at IS NOT NULL, status, error FROM "
+        "sys.user_mining_model_partitions WHERE model_name = 'glm'"
+    )
     assert set(rows(miner, query)) == {(r, 1, "region", r, 120, True, True, True, True, "ready", None) for r in REGIONS}
 
 
@@ -101,7 +125,11 @@ def test_failed_partitions_and_the_fallback(miner: psycopg.Connection) -> None:
         query,
         {**GLM, "ODMS_PARTITION_COLUMNS": "region", "ON_PARTITION_ERROR": "fallback", "MIN_ROWS_PER_PARTITION": 10},
     )
-    view = "SELECT partition_name, position, status, error IS NOT NULL, n_rows FROM sys.user_mining_model_partitions WHERE model_name = 'gaps' AND (status = 'failed' OR position IS NULL) ORDER BY 1"
+    view = (
+        "SELECT partition_name, position, status, error IS NOT NULL, n_rows FROM "
+        "sys.user_mining_model_partitions WHERE model_name = 'gaps' AND (status = 'failed' OR "
+        "position IS NULL) ORDER BY 1"
+    )
     assert rows(miner, view) == [("DM$$_FALLBACK", None, "ready", False, 480), ("tiny", 1, "failed", True, 3)]
     alerts = rows(miner, "SELECT partition_name, error_text FROM sys.model_alerts('gaps', 'tiny')")
     assert alerts and alerts[0][0] == "tiny" and "rows" in alerts[0][1]
@@ -157,7 +185,10 @@ def shared(mine: Database, made: World) -> Iterator[Database]:
             owner.execute("CALL sys.ml_model_revoke('glm', quote_ident(%s)::regrole)", (role,))
 
 
-PARTS = "SELECT partition_name, column_value, n_rows, score IS NULL, object_size IS NULL, built_at IS NULL, status FROM sys.all_mining_model_partitions ORDER BY 1"
+PARTS = (
+    "SELECT partition_name, column_value, n_rows, score IS NULL, object_size IS NULL, built_at "
+    "IS NULL, status FROM sys.all_mining_model_partitions ORDER BY 1"
+)
 
 
 def test_predict_shows_what_a_call_needs(shared: Database, made: World) -> None:

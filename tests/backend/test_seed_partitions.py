@@ -52,7 +52,10 @@ def test_partition_columns_belong_to_the_scoring_input(miner: psycopg.Connection
 def test_names_and_key_values_are_in_a_view(miner: psycopg.Connection) -> None:
     """The partition names, key values, and the structure of the partitioned model are available in the
     ALL_MINING_MODEL_PARTITIONS view."""
-    query = "SELECT partition_name, position, column_name, column_value FROM sys.ALL_MINING_MODEL_PARTITIONS WHERE model_name = %s ORDER BY 1, 2"
+    query = (
+        "SELECT partition_name, position, column_name, column_value FROM "
+        "sys.ALL_MINING_MODEL_PARTITIONS WHERE model_name = %s ORDER BY 1, 2"
+    )
     assert set(rows(miner, query, "glm")) == {(r, 1, "region", r) for r in REGIONS}
     figures = rows(miner, query, "figures")
     assert figures[:2] == [("DM$$_P0", 1, "region", "east"), ("DM$$_P0", 2, "grade", "1")] and len(figures) == 24
@@ -74,7 +77,10 @@ def test_a_key_is_a_list_of_up_to_sixteen_columns(miner: psycopg.Connection) -> 
 def test_settings_come_from_a_table(miner: psycopg.Connection) -> None:
     """To build a partitioned model, Oracle Machine Learning for SQL requires a partitioning key specified in a
     settings table."""
-    query = "SELECT setting_value, setting_type FROM sys.user_mining_model_settings WHERE model_name = 'figures' AND setting_name = 'ODMS_PARTITION_COLUMNS'"
+    query = (
+        "SELECT setting_value, setting_type FROM sys.user_mining_model_settings WHERE "
+        "model_name = 'figures' AND setting_name = 'ODMS_PARTITION_COLUMNS'"
+    )
     assert rows(miner, query) == [("region,grade", "INPUT")]
 
 
@@ -117,9 +123,15 @@ def test_the_default_maximum_is_a_thousand(miner: psycopg.Connection) -> None:
     """The default value of the maximum number of partitions for partitioned models is 1000 partitions. You can also
     set a different maximum partitions value. If the number of partitions in the input data set exceeds the defined
     maximum, OML4SQL throws an exception."""
-    query = "SELECT setting_value, setting_type FROM sys.user_mining_model_settings WHERE model_name = 'glm' AND setting_name = 'ODMS_MAX_PARTITIONS'"
+    query = (
+        "SELECT setting_value, setting_type FROM sys.user_mining_model_settings WHERE "
+        "model_name = 'glm' AND setting_name = 'ODMS_MAX_PARTITIONS'"
+    )
     assert rows(miner, query) == [("1000", "DEFAULT")]
-    many = "SELECT n AS k, n % 7 AS a, CASE WHEN n % 2 = 0 THEN 'y' ELSE 'n' END AS answer, n AS id FROM generate_series(1, 1001) AS n"
+    many = (
+        "SELECT n AS k, n % 7 AS a, CASE WHEN n % 2 = 0 THEN 'y' ELSE 'n' END AS answer, n AS id "
+        "FROM generate_series(1, 1001) AS n"
+    )
     with refused(miner, "54000", "1001 partitions, its maximum is 1000"):
         create(miner, "many", many, {**GLM, "ODMS_PARTITION_COLUMNS": "k"})
     with refused(miner, "54000", "4 partitions, its maximum is 3"):
@@ -134,14 +146,23 @@ def test_common_and_specific_features(miner: psycopg.Connection) -> None:
     create(miner, "signature", some)
     model = "SELECT model_name, mining_function, algorithm FROM sys.user_mining_models WHERE model_name = 'signature'"
     assert rows(miner, model) == [("signature", "CLASSIFICATION", "GENERALIZED_LINEAR_MODEL")]
-    attributes = "SELECT attribute_name, attribute_type, target FROM sys.user_mining_model_attributes WHERE model_name = 'signature' ORDER BY 1"
+    attributes = (
+        "SELECT attribute_name, attribute_type, target FROM "
+        "sys.user_mining_model_attributes WHERE model_name = 'signature' ORDER BY 1"
+    )
     assert rows(miner, attributes) == [
-        ("a", "NUMERICAL", "NO"), ("answer", "CATEGORICAL", "YES"), ("b", "NUMERICAL", "NO"),
-        ("c", "CATEGORICAL", "NO"), ("region", "PARTITION", "NO"),
-    ]  # fmt: skip
+        ("a", "NUMERICAL", "NO"),
+        ("answer", "CATEGORICAL", "YES"),
+        ("b", "NUMERICAL", "NO"),
+        ("c", "CATEGORICAL", "NO"),
+        ("region", "PARTITION", "NO"),
+    ]
     own = "SELECT DISTINCT attribute_name FROM sys.model_importances('signature', %s) ORDER BY 1"
     assert rows(miner, own, "west") == [("a",), ("b",), ("c",)] and rows(miner, own, "east") == [("a",), ("b",)]
-    adp = "SELECT setting_value, partition_name FROM sys.user_mining_model_settings WHERE model_name = 'signature' AND setting_name = 'PREP_AUTO'"
+    adp = (
+        "SELECT setting_value, partition_name FROM sys.user_mining_model_settings WHERE "
+        "model_name = 'signature' AND setting_name = 'PREP_AUTO'"
+    )
     assert rows(miner, adp) == [("ON", None)]
 
 
@@ -193,8 +214,10 @@ def test_drop_and_add_instead_of_replace(miner: psycopg.Connection) -> None:
     only = f"{ANSWERS} WHERE region = 'west' AND id % 3 > 0"
     query = "SELECT id, sys.prediction_probability('glm', s) FROM shop.sales AS s ORDER BY id"
     found = []
-    for steps in (["CALL dbms_data_mining.drop_partition('glm', 'west')", "CALL dbms_data_mining.add_partition('glm', $q$%s$q$)"],
-                  ["CALL dbms_data_mining.add_partition('glm', $q$%s$q$, 'REPLACE')"]):  # fmt: skip
+    for steps in (
+        ["CALL dbms_data_mining.drop_partition('glm', 'west')", "CALL dbms_data_mining.add_partition('glm', $q$%s$q$)"],
+        ["CALL dbms_data_mining.add_partition('glm', $q$%s$q$, 'REPLACE')"],
+    ):
         with miner.transaction(force_rollback=True):
             for step in steps:
                 miner.execute(step.replace("%s", only).encode())
@@ -214,7 +237,10 @@ def test_adding_one_or_many(miner: psycopg.Connection) -> None:
     assert set(partition_names(miner, "grows")) == REGIONS
 
 
-CONFLICT = "SELECT id, CASE region WHEN 'east' THEN 'new' ELSE region END AS region, 99 - a AS a, b, c, answer FROM shop.sales WHERE region IN ('east', 'west')"
+CONFLICT = (
+    "SELECT id, CASE region WHEN 'east' THEN 'new' ELSE region END AS region, 99 - a AS a, "
+    "b, c, answer FROM shop.sales WHERE region IN ('east', 'west')"
+)
 BUILT = "SELECT partition_name, built_at FROM sys.user_mining_model_partitions WHERE model_name = 'glm'"
 
 
@@ -354,7 +380,8 @@ def accuracy(bank: psycopg.Connection, key: str) -> dict[str, tuple[int, float, 
         bank.execute("CALL dbms_data_mining.apply(%s, 'shop.bank_test', 'id', %s)", (model, output))
     best = "SELECT DISTINCT ON (id) id, prediction FROM {} ORDER BY id, probability DESC"
     query = (
-        f"SELECT concat_ws(', ', {key}), count(*)::int, avg((p.prediction = y)::int)::float8, avg((o.prediction = y)::int)::float8 "
+        f"SELECT concat_ws(', ', {key}), count(*)::int, avg((p.prediction = y)::int)::float8, "
+        f"avg((o.prediction = y)::int)::float8 "
         f"FROM shop.bank_test JOIN ({best.format('shop.said')}) AS p USING (id) "
         f"JOIN ({best.format('shop.said_plain')}) AS o USING (id) GROUP BY 1"
     )
@@ -365,7 +392,10 @@ def _drop_and_add(bank: psycopg.Connection, key: str, names: list[str]) -> None:
     """One partition dropped and added back by each option, with conflicts."""
     gone = names[3]
     columns = key.split(", ")
-    place = "SELECT jsonb_object_agg(column_name, column_value)::text FROM sys.user_mining_model_partitions WHERE model_name = 'banks' AND partition_name = %s"
+    place = (
+        "SELECT jsonb_object_agg(column_name, column_value)::text FROM "
+        "sys.user_mining_model_partitions WHERE model_name = 'banks' AND partition_name = %s"
+    )
     own, other = (json.loads(value(bank, place, name)) for name in (gone, names[4]))
     of = [" AND ".join(f"{c} = '{k[c]}'" for c in columns) for k in (own, other)]
     rest = f"SELECT * FROM shop.bank_train WHERE ({of[0]}) OR ({of[1]})"

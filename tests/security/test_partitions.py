@@ -81,14 +81,16 @@ def test_a_changed_byte_in_any_object(fight: Arena) -> None:
         for _ in range(15):
             at, bit = dice.randrange(length), 1 << dice.randrange(8)
             change = fight.fill(
-                f"UPDATE {OBJECTS} SET model_object = set_byte(model_object, {at}, get_byte(model_object, {at}) # {bit}) "
+                f"UPDATE {OBJECTS} SET model_object = set_byte(model_object, {at}, "
+                f"get_byte(model_object, {at}) # {bit}) "
                 f"WHERE model_handle = 'p' AND partition_id = {number}"
             ).encode()
             owner.execute(change)
             key = {0: "east"}.get(number, KEYS[0])
             name = fight.run(
                 "owner",
-                f"SELECT coalesce(max(key->>0), '{key}') FROM {PARTS} WHERE model_handle = 'p' AND partition_id = {number}",
+                f"SELECT coalesce(max(key->>0), '{key}') FROM {PARTS} WHERE model_handle = 'p' AND "
+                f"partition_id = {number}",
             )[0][0]
             owner.execute("CALL sys.ml_model_unload('p')")
             outcome = fight.attempt(
@@ -100,29 +102,40 @@ def test_a_changed_byte_in_any_object(fight: Arena) -> None:
 
 
 EDITS = {
-    "truncated": f"UPDATE {OBJECTS} SET model_object = substr(model_object, 1, octet_length(model_object) - 1) WHERE model_handle = 'p'",
+    "truncated": f"UPDATE {OBJECTS} SET model_object = substr(model_object, 1, "
+    f"octet_length(model_object) - 1) WHERE model_handle = 'p'",
     "empty": f"UPDATE {OBJECTS} SET model_object = '' WHERE model_handle = 'p'",
     "gone": f"DELETE FROM {OBJECTS} WHERE model_handle = 'p' AND partition_id > 0",
     "common_part_gone": f"DELETE FROM {OBJECTS} WHERE model_handle = 'p' AND partition_id = 0",
     "rotated": f"UPDATE {OBJECTS} SET partition_id = -partition_id WHERE model_handle = 'p' AND partition_id > 0; "
     f"UPDATE {OBJECTS} SET partition_id = 1 - partition_id % 3 WHERE model_handle = 'p' AND partition_id < 0",
-    "rotated_with_digests": f"UPDATE {OBJECTS} SET partition_id = -partition_id WHERE model_handle = 'p' AND partition_id > 0; "
+    "rotated_with_digests": f"UPDATE {OBJECTS} SET partition_id = -partition_id WHERE model_handle "
+    f"= 'p' AND partition_id > 0; "
     f"UPDATE {OBJECTS} SET partition_id = 1 - partition_id % 3 WHERE model_handle = 'p' AND partition_id < 0; "
-    f"UPDATE {PARTS} AS o SET digest = (SELECT digest FROM {PARTS} AS n WHERE n.model_handle = 'p' AND n.partition_id = 1 + (o.partition_id + 1) % 3) WHERE model_handle = 'p'",
-    "of_another_model": f"UPDATE {OBJECTS} AS o SET model_object = n.model_object, signature = n.signature FROM {OBJECTS} AS n "
+    f"UPDATE {PARTS} AS o SET digest = (SELECT digest FROM {PARTS} AS n WHERE n.model_handle = 'p' "
+    f"AND n.partition_id = 1 + (o.partition_id + 1) % 3) WHERE model_handle = 'p'",
+    "of_another_model": f"UPDATE {OBJECTS} AS o SET model_object = n.model_object, signature = "
+    f"n.signature FROM {OBJECTS} AS n "
     "WHERE o.model_handle = 'p' AND n.model_handle = 'q' AND o.partition_id = n.partition_id",
-    "of_another_model_with_digests": f"UPDATE {OBJECTS} AS o SET model_object = n.model_object, signature = n.signature FROM {OBJECTS} AS n "
+    "of_another_model_with_digests": f"UPDATE {OBJECTS} AS o SET model_object = n.model_object, "
+    f"signature = n.signature FROM {OBJECTS} AS n "
     "WHERE o.model_handle = 'p' AND n.model_handle = 'q' AND o.partition_id = n.partition_id AND o.partition_id > 0; "
-    f"UPDATE {PARTS} AS o SET digest = n.digest FROM {PARTS} AS n WHERE o.model_handle = 'p' AND n.model_handle = 'q' AND o.partition_id = n.partition_id",
-    "common_part_of_another": f"UPDATE {OBJECTS} AS o SET model_object = n.model_object, signature = n.signature FROM {OBJECTS} AS n "
+    f"UPDATE {PARTS} AS o SET digest = n.digest FROM {PARTS} AS n WHERE o.model_handle = 'p' AND "
+    f"n.model_handle = 'q' AND o.partition_id = n.partition_id",
+    "common_part_of_another": f"UPDATE {OBJECTS} AS o SET model_object = n.model_object, signature "
+    f"= n.signature FROM {OBJECTS} AS n "
     "WHERE o.model_handle = 'p' AND n.model_handle = 'q' AND o.partition_id = 0 AND n.partition_id = 0; "
-    f"UPDATE {CATALOG} AS o SET model_digest = n.model_digest FROM {CATALOG} AS n WHERE o.model_handle = 'p' AND n.model_handle = 'q'",
-    "partition_as_the_model": f"DELETE FROM {OBJECTS} WHERE model_handle = 'p' AND partition_id = 0; UPDATE {OBJECTS} SET partition_id = 0 WHERE model_handle = 'p' AND partition_id = 1",
-    "ordinary_model_as_partitions": f"UPDATE {OBJECTS} AS o SET model_object = n.model_object, signature = NULL FROM {OBJECTS} AS n "
+    f"UPDATE {CATALOG} AS o SET model_digest = n.model_digest FROM {CATALOG} AS n WHERE "
+    f"o.model_handle = 'p' AND n.model_handle = 'q'",
+    "partition_as_the_model": f"DELETE FROM {OBJECTS} WHERE model_handle = 'p' AND partition_id = "
+    f"0; UPDATE {OBJECTS} SET partition_id = 0 WHERE model_handle = 'p' AND partition_id = 1",
+    "ordinary_model_as_partitions": f"UPDATE {OBJECTS} AS o SET model_object = n.model_object, "
+    f"signature = NULL FROM {OBJECTS} AS n "
     f"WHERE o.model_handle = 'p' AND o.partition_id > 0 AND n.model_handle = 'n' AND n.chunk_id = 1; "
-    f"UPDATE {PARTS} SET digest = (SELECT sha256(model_object) FROM {OBJECTS} WHERE model_handle = 'n') WHERE model_handle = 'p'",
+    f"UPDATE {PARTS} SET digest = (SELECT sha256(model_object) FROM {OBJECTS} WHERE model_handle = "
+    f"'n') WHERE model_handle = 'p'",
     "digests_gone": f"UPDATE {PARTS} SET digest = sha256('x') WHERE model_handle = 'p'",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("edit", EDITS)
@@ -137,10 +150,16 @@ def test_edited_objects_are_refused(fight: Arena, edit: str) -> None:
 
 
 HOSTILE_KEYS = {
-    "no_array": "'7'", "object": "'{\"a\": 1}'", "null_inside": "'[null]'", "number_inside": "'[1]'", "nested": "'[[\"east\"]]'",
-    "too_long": "'[\"east\", \"x\"]'", "empty": "'[]'", "json_null": "'null'",
+    "no_array": "'7'",
+    "object": "'{\"a\": 1}'",
+    "null_inside": "'[null]'",
+    "number_inside": "'[1]'",
+    "nested": "'[[\"east\"]]'",
+    "too_long": '\'["east", "x"]\'',
+    "empty": "'[]'",
+    "json_null": "'null'",
     "deep": "(repeat('[', 3000) || repeat(']', 3000))::jsonb",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", HOSTILE_KEYS)
@@ -155,8 +174,16 @@ def test_hostile_keys_in_the_list(fight: Arena, name: str) -> None:
             assert fight.attempt(kind, f"TABLE sys.all_mining_model_{view}").sqlstate != "38000"
 
 
-GARBAGE = ["'7'", "'[[[1]]]'", "'{\"details\": 7}'", "'{\"details\": {\"settings\": [1], \"coefficients\": {\"a\": 1}, \"global\": \"x\", \"importances\": [{}], \"alerts\": {\"x\": null}}}'",
-           "'{\"details\": {\"settings\": {\"\": {\"deep\": []}}, \"coefficients\": [[1], null, [1,2,3,4,5,6,7,8,[9]]], \"importances\": {\"a\": \"b\", \"c\": null}}}'"]  # fmt: skip
+GARBAGE = [
+    "'7'",
+    "'[[[1]]]'",
+    "'{\"details\": 7}'",
+    '\'{"details": {"settings": [1], '
+    '"coefficients": {"a": 1}, "global": '
+    '"x", "importances": [{}], "alerts": {"x": null}}}\'',
+    '\'{"details": {"settings": {"": {"deep": []}}, "coefficients": [[1], null, '
+    '[1,2,3,4,5,6,7,8,[9]]], "importances": {"a": "b", "c": null}}}\'',
+]
 
 
 @pytest.mark.parametrize("document", GARBAGE)
@@ -166,8 +193,13 @@ def test_garbage_in_details_and_metadata(fight: Arena, document: str) -> None:
         "owner", "CALL sys.ml_model_grant('p', '<reader>'::regrole, 'SELECT')".replace("<reader>", fight["reader"])
     )
     fight.run("owner", f"UPDATE {PARTS} SET details = {document} WHERE model_handle = 'p'")
-    fight.run("owner", f"UPDATE {CATALOG} SET model_metadata = jsonb_build_object('partition_columns', {document}::jsonb, 'mining', {document}::jsonb, "
-              f"'lineage', {document}::jsonb, 'training_time', {document}::jsonb, 'options', {document}::jsonb), column_names = {document} WHERE model_handle = 'p'")  # fmt: skip
+    fight.run(
+        "owner",
+        f"UPDATE {CATALOG} SET model_metadata = "
+        f"jsonb_build_object('partition_columns', {document}::jsonb, 'mining', {document}::jsonb, "
+        f"'lineage', {document}::jsonb, 'training_time', {document}::jsonb, 'options', "
+        f"{document}::jsonb), column_names = {document} WHERE model_handle = 'p'",
+    )
     statements = [
         f"TABLE sys.all_mining_{v}"
         for v in ("models", "model_attributes", "model_settings", "model_partitions", "model_views")
@@ -323,14 +355,33 @@ def test_hostile_archives(fight: Arena, name: str) -> None:
 
 
 ROWS: dict[str, dict[str, Any]] = {
-    "no_id": {"partition_id": None}, "id_zero": {"partition_id": 0}, "id_negative": {"partition_id": -1}, "id_huge": {"partition_id": 2**40},
-    "id_text": {"partition_id": "1"}, "id_true": {"partition_id": True}, "id_of_another": {"partition_id": 2},
-    "name_of_another": {"partition_name": "west"}, "name_null": {"partition_name": None}, "name_with_zero": {"partition_name": "a\0b"},
-    "key_of_another": {"key": ["west"]}, "key_short": {"key": []}, "key_long": {"key": ["a", "b"]}, "key_of_numbers": {"key": [1]},
-    "key_deep": {"key": [["a"]]}, "key_text": {"key": "east"}, "status": {"status": "shell"}, "failed_but_there": {"status": "failed"},
-    "rows_negative": {"n_rows": -1}, "rows_huge": {"n_rows": 2**70}, "score_text": {"score": "x"}, "fingerprint": {"fingerprint": "zz"},
-    "fingerprint_odd": {"fingerprint": "abc"}, "details_list": {"details": [1]}, "error_object": {"error": {}}, "extra": {"run": "this"},
-}  # fmt: skip
+    "no_id": {"partition_id": None},
+    "id_zero": {"partition_id": 0},
+    "id_negative": {"partition_id": -1},
+    "id_huge": {"partition_id": 2**40},
+    "id_text": {"partition_id": "1"},
+    "id_true": {"partition_id": True},
+    "id_of_another": {"partition_id": 2},
+    "name_of_another": {"partition_name": "west"},
+    "name_null": {"partition_name": None},
+    "name_with_zero": {"partition_name": "a\0b"},
+    "key_of_another": {"key": ["west"]},
+    "key_short": {"key": []},
+    "key_long": {"key": ["a", "b"]},
+    "key_of_numbers": {"key": [1]},
+    "key_deep": {"key": [["a"]]},
+    "key_text": {"key": "east"},
+    "status": {"status": "shell"},
+    "failed_but_there": {"status": "failed"},
+    "rows_negative": {"n_rows": -1},
+    "rows_huge": {"n_rows": 2**70},
+    "score_text": {"score": "x"},
+    "fingerprint": {"fingerprint": "zz"},
+    "fingerprint_odd": {"fingerprint": "abc"},
+    "details_list": {"details": [1]},
+    "error_object": {"error": {}},
+    "extra": {"run": "this"},
+}
 
 
 @pytest.mark.parametrize("name", ROWS)
@@ -441,13 +492,17 @@ def test_hostile_names_and_values(fight: Arena, column: str) -> None:
         settings = json.dumps({"ALGO_NAME": "ALGO_NAIVE_BAYES", "ODMS_PARTITION_COLUMNS": quoted})
         owner.execute(CREATE, ("odd", "SELECT * FROM work.odd", settings))
         shown = owner.execute(
-            "SELECT column_name, column_value, partition_name FROM sys.user_mining_model_partitions WHERE model_name = 'odd'"
+            "SELECT column_name, column_value, partition_name FROM sys.user_mining_model_partitions "
+            "WHERE model_name = 'odd'"
         ).fetchall()
         assert {row[0] for row in shown} == {column}
         assert {row[1] for row in shown} == {value.rstrip(" ") for value in VALUES} and len(
             {row[2] for row in shown}
         ) == len(VALUES)
-        wrong = "SELECT count(*) FROM work.odd AS t WHERE sys.ora_dm_partition_name('odd', t) IS NULL OR sys.prediction('odd', t) IS NULL"
+        wrong = (
+            "SELECT count(*) FROM work.odd AS t WHERE sys.ora_dm_partition_name('odd', t) IS "
+            "NULL OR sys.prediction('odd', t) IS NULL"
+        )
         assert owner.execute(wrong).fetchone() == (0,)
         owner.execute(
             "CALL sys.ml_predict_table('work.odd', 'odd', 'work.odd_said')" if column != "_4aad19ca6e_n" else "SELECT 1"
@@ -463,7 +518,7 @@ def test_numbers_too_long_to_write_out(fight: Arena) -> None:
     owner = fight.of("owner")
     with owner.transaction(force_rollback=True):
         owner.execute(CREATE, ("n_p", "SELECT a, b, a % 2 AS k, y FROM work.parts", SETTINGS))
-        for text in ("1e999999999", "-1e-999999999", "1e200001", "Infinity", "NaN", "0x1", "١", "1_0"):
+        for text in ("1e999999999", "-1e-999999999", "1e200001", "Infinity", "NaN", "0x1", "\u0661", "1_0"):
             outcome = fight.attempt(
                 "owner", "SELECT sys.ora_dm_partition_name('n_p', sys.json_object('k', %s::text))", [text]
             )
@@ -474,20 +529,34 @@ def test_numbers_too_long_to_write_out(fight: Arena) -> None:
 
 M_PARTS = '"<mallory.catalog>".model_partition'
 PLOTS = {
-    "a_view": [f"ALTER TABLE {M_PARTS} RENAME TO kept", f"CREATE VIEW {M_PARTS} AS SELECT * FROM \"<mallory.catalog>\".kept WHERE evil.yes('v')", f"GRANT SELECT ON {M_PARTS} TO PUBLIC"],
-    "a_policy": [f"CREATE POLICY x ON {M_PARTS} USING (evil.yes('policy'))", f"ALTER TABLE {M_PARTS} FORCE ROW LEVEL SECURITY"],
+    "a_view": [
+        f"ALTER TABLE {M_PARTS} RENAME TO kept",
+        f"CREATE VIEW {M_PARTS} AS SELECT * FROM \"<mallory.catalog>\".kept WHERE evil.yes('v')",
+        f"GRANT SELECT ON {M_PARTS} TO PUBLIC",
+    ],
+    "a_policy": [
+        f"CREATE POLICY x ON {M_PARTS} USING (evil.yes('policy'))",
+        f"ALTER TABLE {M_PARTS} FORCE ROW LEVEL SECURITY",
+    ],
     "an_index": [f"CREATE INDEX i ON {M_PARTS} (evil.quietly(partition_name))"],
     "a_predicate": [f"CREATE INDEX i ON {M_PARTS} (partition_id) WHERE evil.yes('i')"],
     "statistics": [f"CREATE STATISTICS \"<mallory.catalog>\".s ON (evil.quietly('s')), partition_id FROM {M_PARTS}"],
     "a_check": [f"ALTER TABLE {M_PARTS} ADD CHECK (evil.yes('c')) NOT VALID"],
     "a_generated_column": [f"ALTER TABLE {M_PARTS} ADD g text GENERATED ALWAYS AS (evil.quietly(error)) STORED"],
-    "a_domain": ["CREATE DOMAIN evil.name AS pg_catalog.text", f"ALTER TABLE {M_PARTS} ALTER partition_name TYPE evil.name", "ALTER DOMAIN evil.name ADD CHECK (evil.yes(VALUE)) NOT VALID"],
-    "a_column_of_text": [f"ALTER TABLE {M_PARTS} ALTER n_rows TYPE text", f"ALTER TABLE {M_PARTS} ALTER score TYPE text USING 'x'"],
+    "a_domain": [
+        "CREATE DOMAIN evil.name AS pg_catalog.text",
+        f"ALTER TABLE {M_PARTS} ALTER partition_name TYPE evil.name",
+        "ALTER DOMAIN evil.name ADD CHECK (evil.yes(VALUE)) NOT VALID",
+    ],
+    "a_column_of_text": [
+        f"ALTER TABLE {M_PARTS} ALTER n_rows TYPE text",
+        f"ALTER TABLE {M_PARTS} ALTER score TYPE text USING 'x'",
+    ],
     "a_column_gone": [f"ALTER TABLE {M_PARTS} DROP COLUMN details, DROP COLUMN error"],
     "gone": [f"DROP TABLE {M_PARTS} CASCADE"],
     "a_child": [f"CREATE TABLE evil.child () INHERITS ({M_PARTS})"],
     "a_rule": [f"CREATE RULE r AS ON UPDATE TO {M_PARTS} DO ALSO SELECT evil.act('rule')"],
-}  # fmt: skip
+}
 ACTS = (
     'SELECT sys.ml_predict_row(\'{"k": "east", "a": 1, "b": 1}\', \'parts@<mallory>\')',
     'SELECT sys.prediction(\'parts@<mallory>\', \'{"k": "east", "a": 1, "b": 1}\')',

@@ -12,7 +12,8 @@ from security.arena import Arena
 SUPER_ONLY = {"ml_set", "ml_executor_set", "_create_key"}
 ACLS = """
 SELECT 'routine ' || p.oid::regprocedure, coalesce(p.proacl::text, 'DEFAULT') FROM pg_proc AS p
-WHERE p.pronamespace IN ('sys'::regnamespace, 'dbms_data_mining'::regnamespace) AND p.proname NOT LIKE '\\_as\\_owner\\_%'
+WHERE p.pronamespace IN ('sys'::regnamespace, 'dbms_data_mining'::regnamespace)
+  AND p.proname NOT LIKE '\\_as\\_owner\\_%'
 UNION ALL SELECT 'relation ' || c.oid::regclass, coalesce(c.relacl::text, '') FROM pg_class AS c
 WHERE c.relnamespace = 'sys'::regnamespace AND c.relkind IN ('r', 'v', 'S', 'm')
 UNION ALL SELECT 'schema ' || nspname, coalesce(nspacl::text, '') FROM pg_namespace
@@ -21,7 +22,8 @@ WHERE nspname IN ('sys', 'dbms_data_mining') ORDER BY 1
 
 # A call of a procedure names its OUT parameters too.
 SIGNATURES = """
-SELECT pronamespace::regnamespace::text || '.' || quote_ident(proname), ARRAY(SELECT format_type(t.oid, NULL) FROM unnest(
+SELECT pronamespace::regnamespace::text || '.' || quote_ident(proname),
+       ARRAY(SELECT format_type(t.oid, NULL) FROM unnest(
                           CASE WHEN prokind = 'p' AND proallargtypes IS NOT NULL THEN proallargtypes
                                ELSE proargtypes::oid[] END) WITH ORDINALITY AS t (oid, n) ORDER BY n), prokind
 FROM pg_proc WHERE pronamespace IN ('sys'::regnamespace, 'dbms_data_mining'::regnamespace)
@@ -75,7 +77,8 @@ def test_functions_with_the_rights_of_their_owner(arena: Arena, golden: Callable
         "'superuser' ELSE 'catalog owner' END "
         "|| ' language ' || l.lanname FROM pg_proc AS p JOIN pg_roles AS r ON r.oid = p.proowner "
         "JOIN pg_language AS l "
-        "ON l.oid = p.prolang WHERE p.prosecdef AND p.pronamespace IN ('sys'::regnamespace, 'dbms_data_mining'::regnamespace) ORDER BY 1",
+        "ON l.oid = p.prolang WHERE p.prosecdef AND p.pronamespace IN ('sys'::regnamespace, "
+        "'dbms_data_mining'::regnamespace) ORDER BY 1",
     )
     lines = "\n".join(line for (line,) in found)
     for kind in arena.names:

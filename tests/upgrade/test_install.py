@@ -31,7 +31,8 @@ def test_everything_is_a_member(admin: psycopg.Connection) -> None:
     strangers = """
         SELECT oid::regclass::text FROM pg_class AS c WHERE relnamespace = 'sys'::regnamespace AND relkind <> 'i'
         AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = c.oid AND deptype = 'e')
-        UNION ALL SELECT oid::regprocedure::text FROM pg_proc AS p WHERE pronamespace IN ('sys'::regnamespace, 'dbms_data_mining'::regnamespace)
+        UNION ALL SELECT oid::regprocedure::text FROM pg_proc AS p
+        WHERE pronamespace IN ('sys'::regnamespace, 'dbms_data_mining'::regnamespace)
         AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = p.oid AND deptype = 'e')"""
     assert admin.execute(strangers).fetchall() == []
 
