@@ -118,7 +118,14 @@ def _write_to(
         _run(Job(source, scorer, options.get("threshold")), f"write_{parts['what']}", source, parts)
     if staging:
         db.run("drop_table", table=staging)
-    db.run("add_primary_key", output=parts["output"], columns=", ".join(map(db.quote_ident, key or [KEY])))
+    _add_key(parts["output"], key)
+
+
+def _add_key(output: str, key: list[str]) -> None:
+    db.run("add_primary_key", output=output, columns=", ".join(map(db.quote_ident, key or [KEY])))
+    if not key:
+        db.run("continue_identity", output=output)
+        db.run("skip_identity", output, output=output)
 
 
 def _staging(output: str) -> str:
