@@ -11,13 +11,15 @@ SELECT current_user AS "user", session_user AS session, pg_catalog.current_setti
        pg_catalog.current_setting('exit_on_error') AS ends_on_error;
 
 -- moment()
--- Who acts, whether the catalog of that name is the role's own, what the statement sees, and a number that any change
--- in the cluster moves. Both: a snapshot older than the last change must not leave its view to the next one.
-SELECT current_user::text AS role,
-       EXISTS (SELECT FROM pg_namespace AS n WHERE n.nspname = ('ml_schema_' || current_user)::name
-                                               AND pg_get_userbyid(n.nspowner) = current_user) AS own,
-       pg_current_snapshot()::text AS snapshot,
+-- Who acts, what the statement sees, and a number that any change in the cluster moves. Both: a snapshot older than the
+-- last change must not leave its view to the next one. It runs for each row: no table is looked at.
+SELECT current_user::text AS role, pg_current_snapshot()::text AS snapshot,
        CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END AS wal;
+
+-- has_catalog()
+-- Whether the catalog of that name is the role's own.
+SELECT EXISTS (SELECT FROM pg_namespace AS n WHERE n.nspname = ('ml_schema_' || current_user)::name
+                                               AND pg_get_userbyid(n.nspowner) = current_user);
 
 -- interrupts()
 SELECT 1;

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from itertools import chain, islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlshare import cache, catalog, db, errors, store
 from mlshare import options as opt
@@ -18,17 +18,26 @@ if TYPE_CHECKING:
 
 
 @routine
-def ml_predict_row(input: str | None, model_handle: str | None, options: str | None) -> str | None:
+def ml_predict_row(input: str | dict[str, Any] | None, model_handle: str | None, options: str | None) -> str | None:
     loaded = cache.entry(catalog.find(_given(model_handle)))
     if input is None:
         return None
-    row = json.loads(input)
-    if not isinstance(row, dict):
-        raise errors.InvalidArgument(argument="input", reason="it is not a JSON object")
-    prediction = loaded.scorer.predict_row(row, input)
+    row, document = (input, None) if isinstance(input, dict) else _parsed(input)
+    prediction = loaded.scorer.predict_row(row, document)
     if options is not None:
         prediction = _with_options(loaded, prediction, options)
-    return loaded.results.completed(input, prediction)
+    return loaded.results.completed(document or "{}", prediction)
+
+
+def _parsed(text: str) -> tuple[dict[str, Any], str]:
+    """A JSON object and its text, which ends with its brace."""
+    try:
+        row = json.loads(text)
+    except ValueError:
+        row = None
+    if not isinstance(row, dict):
+        raise errors.InvalidArgument(argument="input", reason="it is not a JSON object")
+    return row, text.strip() if row else "{}"
 
 
 def _with_options(loaded: cache.Entry, prediction: Prediction, options: str) -> Prediction:
