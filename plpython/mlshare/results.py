@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -12,11 +12,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mlshare.prediction import Prediction
-    from mlshare.scorer import Scorer
 
 DECIMALS = 4  # of probabilities in ml_results
 _SCALE = 10**DECIMALS
 _PROBABILITIES = '"probabilities": '
+
+
+class Answering(Protocol):
+    """What rendering needs of a model, partitioned or not."""
+
+    target: str
+    classes: list[Any] | None
 
 
 def label_text(label: Any) -> str:
@@ -24,7 +30,7 @@ def label_text(label: Any) -> str:
     return label if isinstance(label, str) else json.dumps(label)
 
 
-def with_threshold(scorer: Scorer, prediction: Prediction, threshold: float | None) -> Prediction:
+def with_threshold(scorer: Answering, prediction: Prediction, threshold: float | None) -> Prediction:
     """The prediction with the second of two classes chosen from this probability on."""
     if threshold is not None and prediction.probabilities is not None and len(scorer.classes or ()) == 2:
         assert prediction.labels is not None
@@ -41,7 +47,7 @@ def around_number(target: str) -> tuple[str, str]:
 class Results:
     """Renders predictions of one model."""
 
-    def __init__(self, scorer: Scorer) -> None:
+    def __init__(self, scorer: Answering) -> None:
         self.classes = scorer.classes or []
         self.names = [label_text(c) for c in self.classes]
         self._target = scorer.target

@@ -19,6 +19,7 @@ from mlshare.routines.partitions import (
     ml_model_refresh_partitions,
 )
 from mlshare.routines.predict import (
+    _predict_row,
     _scored,
     _scored_values,
     ml_predict,
@@ -36,6 +37,7 @@ __all__ = [
     "_create_key",
     "_in_snapshot",
     "_model_privileges",
+    "_predict_row",
     "_scored",
     "_scored_values",
     "check_environment",

@@ -18,26 +18,35 @@ if TYPE_CHECKING:
 
 
 @routine
-def ml_predict_row(input: str | dict[str, Any] | None, model_handle: str | None, options: str | None) -> str | None:
+def ml_predict_row(input: str | None, model_handle: str | None, options: str | None) -> str | None:
     loaded = cache.entry(catalog.find(_given(model_handle)))
     if input is None:
         return None
-    row, document = (input, None) if isinstance(input, dict) else _parsed(input)
-    prediction = loaded.scorer.predict_row(row, document)
-    if options is not None:
-        prediction = _with_options(loaded, prediction, options)
-    return loaded.results.completed(document or "{}", prediction)
+    row = _parsed(input)
+    return loaded.results.completed(input.strip() if row else "{}", _predicted(loaded, row, input, options))
 
 
-def _parsed(text: str) -> tuple[dict[str, Any], str]:
-    """A JSON object and its text, which ends with its brace."""
+@routine
+def _predict_row(input: str | None, model_handle: str | None, options: str | None) -> str | None:
+    loaded = cache.entry(catalog.find(_given(model_handle)))
+    if input is None:
+        return None
+    return loaded.results.completed("{}", _predicted(loaded, _parsed(input), input, options))
+
+
+def _parsed(text: str) -> dict[str, Any]:
     try:
         row = json.loads(text)
     except ValueError:
         row = None
     if not isinstance(row, dict):
         raise errors.InvalidArgument(argument="input", reason="it is not a JSON object")
-    return row, text.strip() if row else "{}"
+    return row
+
+
+def _predicted(loaded: cache.Entry, row: dict[str, Any], document: str, options: str | None) -> Prediction:
+    prediction = loaded.scorer.predict_row(row, document)
+    return prediction if options is None else _with_options(loaded, prediction, options)
 
 
 def _with_options(loaded: cache.Entry, prediction: Prediction, options: str) -> Prediction:
@@ -60,12 +69,12 @@ def ml_predict(
 
 
 def _answers(loaded: cache.Entry, query: str, threshold: float | None) -> Iterator[tuple[str, str | None, str | None]]:
-    from mlshare import frame, results, scoring
+    from mlshare import batches, frame, results, scoring
 
     scorer, renderer = loaded.scorer, loaded.results
     source = frame.query(query)
     scoring.require_inputs(source, scorer)
-    for documents, table in frame.read_documents(source, *scoring.needs(scorer)):
+    for documents, table in frame.read_documents(source, *batches.needs(scorer)):
         prediction = results.with_threshold(scorer, scorer.predict(table), threshold)
         for i, document in enumerate(documents):
             found = renderer.of_row(prediction, i)
