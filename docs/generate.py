@@ -54,10 +54,12 @@ def objects() -> Iterator[Object]:
     """The public objects in the order of the SQL sources."""
     for path in sorted((CHECKOUT / "sql").glob("*.sql")):
         text = path.read_text()
-        comments = {name: comment.replace("''", "'") for name, comment in _COMMENT.findall(text)}
+        comments: dict[str, list[str]] = {}
+        for name, comment in _COMMENT.findall(text):
+            comments.setdefault(name, []).append(comment.replace("''", "'"))
         for kind, signature, name in _OBJECT.findall(text):
             if not name.startswith("_"):
-                yield Object(path.stem, kind, name, re.sub(r"\s+", " ", signature).replace("( ", "("), comments[name])
+                yield Object(path.stem, kind, name, re.sub(r"\s+", " ", signature).replace("( ", "("), comments[name].pop(0))
 
 
 def table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:

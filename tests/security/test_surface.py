@@ -52,7 +52,9 @@ def test_every_function_pins_its_search_path(arena: Arena) -> None:
         None, "SELECT oid::regprocedure::text, proconfig FROM pg_proc WHERE pronamespace = 'sys'::regnamespace"
     ):
         arena.tally.tried[arena.category] += 1
-        assert config == ["search_path=pg_catalog, pg_temp"], name
+        # One is put into the calling query by the planner; every name in it is qualified.
+        inlined = name == "sys.ml_predict_row(anyelement,text,jsonb)"
+        assert config == (None if inlined else ["search_path=pg_catalog, pg_temp"]), name
 
 
 def test_functions_with_the_rights_of_their_owner(arena: Arena, golden: Callable[[str, str], None]) -> None:
