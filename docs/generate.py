@@ -64,11 +64,15 @@ def objects() -> Iterator[Object]:
     """The public objects in the order of the SQL sources."""
     for path in sorted((CHECKOUT / "sql").glob("*.sql")):
         text = path.read_text()
-        comments = {name: comment.replace("''", "'") for name, comment in _COMMENT.findall(text)}
+        comments: dict[str, list[str]] = {}
+        for name, comment in _COMMENT.findall(text):
+            comments.setdefault(name, []).append(comment.replace("''", "'"))
         for kind, signature, schema, name in _OBJECT.findall(text):
-            if not name.startswith("_") and not _CONVERTER.search(signature):
-                line = re.sub(r"\s+", " ", signature).replace("( ", "(")
-                yield Object(path.stem, kind, schema, name, line, comments[name])
+            if not name.startswith("_"):
+                comment = comments[name].pop(0)
+                if not _CONVERTER.search(signature):
+                    line = re.sub(r"\s+", " ", signature).replace("( ", "(")
+                    yield Object(path.stem, kind, schema, name, line, comment)
 
 
 def table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:

@@ -21,6 +21,7 @@ LIBRARY = PYTHON / "mlshare"
 DATABASE_SIDE = {"db", "catalog", "store", "privileges", "cache", "loading", "frame", "environment"}
 DATABASE_SIDE |= {"scoring", "partitions", "training", "progress", "routines"}
 DATABASE_SIDE |= {"applying", "callers", "dictionary", "modelrow", "whole"}
+DATABASE_SIDE |= {"batches", "inline"}
 PYTHON_FILES = sorted(PYTHON.rglob("*.py"))
 SQL_FILES = [*sorted(CHECKOUT.glob("sql/*.sql")), *sorted(PYTHON.rglob("*.sql"))]
 # A flat list, one entry per error.

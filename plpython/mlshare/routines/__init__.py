@@ -42,6 +42,7 @@ from mlshare.routines.partitions import (
     ml_model_refresh_partitions,
 )
 from mlshare.routines.predict import (
+    _predict_row,
     _scored,
     _scored_values,
     ml_predict,
@@ -73,6 +74,7 @@ __all__ = [
     "_mining_model_views",
     "_mining_models",
     "_model_privileges",
+    "_predict_row",
     "_scored",
     "_scored_values",
     "add_partition",
