@@ -171,6 +171,7 @@ class ExecutorFailed(MlshareError):
     """executor "{executor}" failed: {reason}"""
 
     sqlstate = "ML112"
+    default_hint = "Its workers need this version of mlshare with the extra cluster; its logs may say more."
 
 
 # --- the process beside the backend --------------------------------------------------------------
