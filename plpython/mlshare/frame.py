@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlshare import arrays, db, errors
-from mlshare.arrays import UNKNOWN, Lookup
+from mlshare.arrays import Lookup
 from mlshare.table import Kind, Table
 
 BLOCKS = 512  # heap blocks of one batch: some 30,000 rows of ordinary width
