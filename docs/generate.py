@@ -21,6 +21,10 @@ AREAS = {
     "50_load": "Loading",
     "60_predict": "Predicting and scoring",
     "65_compile": "Compiling to SQL",
+    "66_partitions": "Partitions",
+    "67_data_mining": "Oracle's package",
+    "68_scoring_functions": "Scoring functions",
+    "69_mining_views": "Dictionary views",
     "70_transfer": "Export and import",
     "80_sharing": "Sharing without a copy",
     "85_json": "Carried over from MySQL",
@@ -34,17 +38,23 @@ OPTIONS = {
     "ml_model_compile": options.COMPILE,
 }
 _OBJECT = re.compile(
-    r"^CREATE OR REPLACE (FUNCTION|PROCEDURE|VIEW) (sys\.(\w+)(?:.*?))(?= ?\n?LANGUAGE| AS\n| WITH \()", re.M | re.S
+    r"^CREATE OR REPLACE (FUNCTION|PROCEDURE|VIEW) ((sys|dbms_data_mining)\.(\w+)(?:.*?))(?= ?\n?LANGUAGE| AS\n| WITH \()",
+    re.M | re.S,
 )
-_COMMENT = re.compile(r"^COMMENT ON (?:FUNCTION|PROCEDURE|VIEW) sys\.(\w+)[^']*? IS\s+'((?:[^']|'')*)';", re.M)
+_COMMENT = re.compile(
+    r"^COMMENT ON (?:FUNCTION|PROCEDURE|VIEW) (?:sys|dbms_data_mining)\.(\w+)[^']*? IS\s+'((?:[^']|'')*)';", re.M
+)
+# Functions that only convert a row and call the one of the same name that takes jsonb.
+_CONVERTER = re.compile(r'"row" (text|anyelement)\b')
 _SETTING = re.compile(r"^    \('(\w+)', +(\d+), +'(\w*)', +'([^']*)'\)", re.M)
 
 
 class Object(NamedTuple):
-    """A public routine or view of schema sys."""
+    """A public routine or view."""
 
     area: str
     kind: str
+    schema: str
     name: str
     signature: str
     comment: str
@@ -57,9 +67,15 @@ def objects() -> Iterator[Object]:
         comments: dict[str, list[str]] = {}
         for name, comment in _COMMENT.findall(text):
             comments.setdefault(name, []).append(comment.replace("''", "'"))
-        for kind, signature, name in _OBJECT.findall(text):
-            if not name.startswith("_"):
-                yield Object(path.stem, kind, name, re.sub(r"\s+", " ", signature).replace("( ", "("), comments[name].pop(0))
+        for kind, signature, schema, name in _OBJECT.findall(text):
+            if not name.startswith("_") and not _CONVERTER.search(signature):
+                line = re.sub(r"\s+", " ", signature).replace("( ", "(")
+                yield Object(path.stem, kind, schema, name, line, _next(comments[name]))
+
+
+def _next(comments: list[str]) -> str:
+    """The comment of the next routine of a name; several may share one."""
+    return comments.pop(0) if len(comments) > 1 else comments[0]
 
 
 def table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
@@ -75,7 +91,7 @@ def table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 def reference() -> str:
     """The page of all routines, views and options."""
     parts = [
-        f"{NOTE}\n\n# Reference\n\nAll names are in schema `sys`; SQL folds capitals, so `sys.ML_TRAIN` is the same. A "
+        f"{NOTE}\n\n# Reference\n\nSQL folds capitals, so `sys.ML_TRAIN` is `sys.ml_train`. A "
         "procedure is for `CALL`, a function for `SELECT`; an argument with a default may be left out or NULL. "
         "[models.md](models.md) explains tasks, columns and metadata, [errors.md](errors.md) lists the errors.",
     ]
@@ -157,7 +173,7 @@ def error_page() -> str:
 
 def routines() -> str:
     """The table of routines in README.md."""
-    rows = ([f"[`sys.{o.name}`](docs/reference.md#{o.name})", o.comment] for o in objects())
+    rows = ([f"[`{o.schema}.{o.name}`](docs/reference.md#{o.name})", o.comment] for o in objects())
     return table(("routine or view", "what it does"), rows)
 
 
@@ -165,7 +181,7 @@ def algorithms() -> str:
     """The algorithms by task."""
     rows = []
     for e in registry.REGISTRY:
-        tried = f"up to {e.auto_rows:,} rows" if e.auto_rows else "always"
+        tried = {None: "always", 0: "only if named"}.get(e.auto_rows, f"up to {e.auto_rows or 0:,} rows")
         rows.append((f"`{e.name}`", e.task, tried, f"{e.max_rows:,}" if e.max_rows else "all"))
     return table(("algorithm", "task", "tried by itself", "rows it is fitted on, at most"), rows)
 

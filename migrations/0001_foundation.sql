@@ -7,6 +7,10 @@ BEGIN
 END
 $roles$;
 
+-- What Oracle has as a package is a schema here.
+CREATE SCHEMA dbms_data_mining;
+COMMENT ON SCHEMA dbms_data_mining IS 'mlshare: routines of Oracle Machine Learning for SQL';
+
 -- Only what an administrator changed; the defaults are in the view sys.ml_settings.
 CREATE TABLE sys._setting (
     name  text   PRIMARY KEY,

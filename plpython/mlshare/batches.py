@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mlshare import background, errors, frame
-from mlshare.partitioned import PartitionedScorer
-from mlshare.prediction import Prediction
+from mlshare import arrays, background, cache, catalog, errors, frame
+from mlshare.partitioned import AnyScorer
+from mlshare.prediction import Prediction, part
 from mlshare.results import Codebook, Results, with_threshold
-from mlshare.scorer import Scorer
 from mlshare.table import Kind
-
-AnyScorer = Scorer | PartitionedScorer
 
 # (first row, end, labels, codes, common documents, further documents, numbers), see the statement "scored_batches".
 Rendered = tuple[bytes | None, bytes | None, int, str | None, list[float | None] | None]
 Scored = tuple[str, str, bytes | None, bytes | None, int, str | None, list[float | None] | None]
 
+Wanted = Sequence[tuple[str, Kind]]
+
+_WINDOW_CELLS = 32_000_000  # of a table that a partitioned model scores at a time: 256 MB
 _SMALL = 255  # classes whose numbers, from 1 on, fit into a byte
 
 
@@ -28,12 +29,28 @@ def needs(scorer: AnyScorer) -> tuple[list[tuple[str, Kind]], dict[str, tuple[st
     return [(i.name, i.kind) for i in scorer.inputs], dict(scorer.known)
 
 
+def windows(
+    source: frame.Source, wanted: Wanted, known: Mapping[str, Sequence[str]], scorer: AnyScorer
+) -> Iterator[list[frame.Batch]]:
+    """All rows in lists of batches: many for a partitioned model, to call each sub-model seldom, else one by one."""
+    most = _WINDOW_CELLS // max(1, len(wanted)) if scorer.key_columns else 0
+    held: list[frame.Batch] = []
+    for batch in frame.batches(source, wanted, known):
+        held.append(batch)
+        if sum(len(b.table) for b in held) >= most:
+            yield held
+            held = []
+    if held:
+        yield held
+
+
 class Job:
     """One scoring of a relation. It runs while the statement that writes the output asks for its batches."""
 
-    def __init__(self, source: frame.Source, scorer: AnyScorer, threshold: float | None) -> None:
-        self._source, self._scorer, self._threshold = source, scorer, threshold
-        self._codebook = Codebook(Results(scorer))
+    def __init__(self, source: frame.Source, model: catalog.Model, threshold: float | None) -> None:
+        self._source, self._model, self._threshold = source, model, threshold
+        self._scorer = cache.scorer(model)
+        self._codebook = Codebook(Results(self._scorer))
         self._n_common: int | None = None
         self._running: Iterator[Scored] | None = None
         self._failure: errors.MlshareError | None = None
@@ -57,13 +74,37 @@ class Job:
     def _scored(self) -> Iterator[Scored]:
         render = self._rendered_numbers if self._scorer.task == "regression" else self._rendered_labels
         try:
+            self._look_again()
             for (first, end), prediction in background.ahead(self._begun()):
                 yield (f"({first},0)", f"({end},0)", *render(prediction))
         except errors.MlshareError as error:  # on its way through SQL it would become another
             self._failure = error
             raise
 
+    def _look_again(self) -> None:
+        """Takes the model as the statement's snapshot has it: partitions that it does not see may be gone by now."""
+        scorer = cache.scorer(catalog.find(self._model.name))
+        if scorer.classes != self._scorer.classes or scorer.inputs != self._scorer.inputs:
+            raise errors.ModelChanged(handle=self._model.handle)
+        self._scorer = scorer
+
     def _begun(self) -> Iterator[tuple[tuple[int, int], Callable[[], Prediction]]]:
+        if self._scorer.key_columns:
+            return self._by_window()
+        return self._by_batch()
+
+    def _by_window(self) -> Iterator[tuple[tuple[int, int], Callable[[], Prediction]]]:
+        wanted, known = needs(self._scorer)
+        for window in windows(self._source, wanted, known, self._scorer):
+            whole = self._scorer.predict(arrays.concatenated(wanted, [b.table for b in window]))
+            start = 0
+            for batch in window:
+                assert batch.blocks is not None
+                rows = slice(start, start + len(batch.table))
+                yield batch.blocks, partial(part, whole, rows)
+                start = rows.stop
+
+    def _by_batch(self) -> Iterator[tuple[tuple[int, int], Callable[[], Prediction]]]:
         # A document of many classes is long.
         n_blocks = max(16, frame.BLOCKS // (1 + len(self._scorer.classes or ()) // 20))
         for batch in frame.batches(self._source, *needs(self._scorer), n_blocks=n_blocks):
@@ -85,7 +126,7 @@ class Job:
         # Numbers from 1 on; 0 is none.
         labels = prediction.labels + 1
         few = len(self._scorer.classes or ()) <= _SMALL
-        return labels.astype(np.uint8 if few else ">u2").tobytes(), _three_bytes(codes), self._n_common, more, None
+        return labels.astype(np.uint8 if few else ">u2").tobytes(), three_bytes(codes), self._n_common, more, None
 
     def _renumbered(self, codes: NDArray[np.int32], n_common: int) -> tuple[NDArray[np.int32], str | None]:
         """Codes of documents that the first batch has not got follow on its own, with their documents."""
@@ -105,7 +146,7 @@ def label_position(scorer: AnyScorer) -> str:
     return "get_byte(s.labels, 2 * i._4aad19ca6e_n) * 256 + get_byte(s.labels, 2 * i._4aad19ca6e_n + 1)"
 
 
-def _three_bytes(codes: NDArray[np.int32]) -> bytes:
+def three_bytes(codes: NDArray[np.int32]) -> bytes:
     """Each code as three bytes, the highest first; -1 becomes a number that no document has."""
     return np.ascontiguousarray(codes.astype(">i4")).view(np.uint8).reshape(-1, 4)[:, 1:].tobytes()
 

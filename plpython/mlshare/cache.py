@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeGuard
 from mlshare import catalog, loading
 
 if TYPE_CHECKING:
-    from mlshare.partitioned import Directory, Partition, PartitionedScorer
+    from mlshare.partitioned import AnyScorer, Directory, Partition, PartitionedScorer
     from mlshare.results import Results
     from mlshare.scorer import Scorer
 
@@ -23,11 +23,12 @@ _SESSION_BYTES = 100_000  # what an open session of a small sub-model takes, wha
 
 @dataclass
 class Entry:
-    """A loaded model or sub-model; ``size`` is an estimate of its memory in bytes."""
+    """A loaded model; ``size`` is an estimate of its memory in bytes, ``attributes`` its inputs but the key columns."""
 
-    scorer: Scorer | PartitionedScorer
+    scorer: AnyScorer
     results: Results
     size: int
+    attributes: dict[str, None]
     hits: int = 0
     expressions: dict[tuple[str, ...], str | None] = field(default_factory=dict)  # see mlshare.inline
     loaded_at: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -37,25 +38,34 @@ _entries: OrderedDict[Key, Entry] = OrderedDict()
 _partitions: OrderedDict[Key, Scorer] = OrderedDict()
 
 
+# What was made of an entry for a caller, row after row: the same look-up (see catalog.find) means the same rights.
+_last: tuple[catalog.Model, Entry, Entry] | None = None
+
+
 def entry(model: catalog.Model) -> Entry:
     """The open model. ``model`` comes from catalog.find: its digest says which bytes the caller may use now.
 
     A partitioned model comes as the caller may use it: with the partitions that the caller has PREDICT on.
     """
+    global _last
     key = (model.owner, model.handle, 0, model.digest)
     found = _entries.get(key)
     if found is None:
         found = _load(model, key)
     found.hits += 1
     _entries.move_to_end(key)
-    return replace(found, scorer=_scorer(model, found.scorer.directory)) if _is_partitioned(found.scorer) else found
+    if not _is_partitioned(found.scorer):
+        return found
+    if _last is None or _last[0] is not model or _last[1] is not found:
+        _last = model, found, replace(found, scorer=_scorer(model, found.scorer.directory))
+    return _last[2]
 
 
-def _is_partitioned(scorer: Scorer | PartitionedScorer) -> TypeGuard[PartitionedScorer]:
+def _is_partitioned(scorer: AnyScorer) -> TypeGuard[PartitionedScorer]:
     return hasattr(scorer, "directory")  # by its class, that would have to be imported for every model
 
 
-def scorer(model: catalog.Model) -> Scorer | PartitionedScorer:
+def scorer(model: catalog.Model) -> AnyScorer:
     return entry(model).scorer
 
 
@@ -66,7 +76,8 @@ def _load(model: catalog.Model, key: Key) -> Entry:
     _forget_old(key)
     opened = loading.open_model(model)
     usable = opened if isinstance(opened, Scorer) else _scorer(model, opened)
-    loaded = _entries[key] = Entry(usable, Results(usable), usable.nbytes)
+    attributes = {i.name: None for i in usable.inputs if i.name not in usable.key_columns}
+    loaded = _entries[key] = Entry(usable, Results(usable), usable.nbytes, attributes)
     _shrink()
     return loaded
 
@@ -83,6 +94,11 @@ def _scorer(model: catalog.Model, directory: Directory) -> PartitionedScorer:
 
 def partitions(model: catalog.Model, wanted: Sequence[Partition]) -> list[Scorer]:
     """Open sub-models; those that are not loaded yet are read together."""
+    if len(wanted) == 1:  # row after row
+        key = (model.owner, model.handle, wanted[0].id, wanted[0].digest)
+        if key in _partitions:
+            _partitions.move_to_end(key)
+            return [_partitions[key]]
     keys = [(model.owner, model.handle, p.id, p.digest) for p in wanted]
     missing = [p for p, key in zip(wanted, keys, strict=True) if key not in _partitions]
     for partition, opened in zip(missing, loading.open_partitions(model, missing) if missing else (), strict=True):
@@ -119,6 +135,8 @@ def _forget_old(key: Key) -> None:
 
 
 def forget(owner: str, handle: str) -> None:
+    global _last
+    _last = None
     for kept in (_entries, _partitions):
         for key in [k for k in kept if k[:2] == (owner, handle)]:
             del kept[key]

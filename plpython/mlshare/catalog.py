@@ -69,7 +69,8 @@ def find(handle: str, privilege: Privilege = "PREDICT", some: bool = False) -> M
     """The model a caller means by a handle, after a check in SQL that the caller has the privilege.
 
     ``some``: on single partitions is enough, and always is for PREDICT; the caller of this function must then look
-    at ``Model.partitions``, which for PREDICT mlshare.cache does. A handle is the caller's own model first, then one shared with the caller; ``handle@owner`` names one exactly.
+    at ``Model.partitions``, which for PREDICT mlshare.cache does. A handle is the caller's own model first, then one
+    shared with the caller; ``handle@owner`` names one exactly.
     Errors: ModelNotFound, AmbiguousModel, ModelPrivilege.
     """
     global _moment
@@ -142,13 +143,21 @@ def _shared_by(owner: str, role: str, handle: str) -> Model | None:
     row = as_owner(owner, lambda schema: db.one("shared_model", handle, role, schema=schema))
     if row is None:
         return None
-    granted = frozenset[str]().union(*(PRIVILEGES[p] for p in row["privileges"]))
+    privileges, partial = granted(row)
+    return (
+        Model(owner, handle, row["digest"], privileges, own=False, partial=partial) if privileges or partial else None
+    )
+
+
+def granted(row: db.Row) -> tuple[frozenset[str], dict[int, frozenset[str]]]:
+    """Privileges on a whole model and, by number, on single partitions, of a row with as_owner, privileges, partial."""
+    privileges = frozenset[str]().union(*(PRIVILEGES[p] for p in row["privileges"]))
     if row["as_owner"]:
-        granted = PRIVILEGES["ALTER"]
+        privileges = PRIVILEGES["ALTER"]
     partial: dict[int, frozenset[str]] = {}
     for number, _, privilege in (text.partition(" ") for text in row["partial"]):
         partial[int(number)] = partial.get(int(number), frozenset()) | PRIVILEGES[privilege]
-    return Model(owner, handle, row["digest"], granted, own=False, partial=partial) if granted or partial else None
+    return privileges, partial
 
 
 def as_owner(owner: str, work: Callable[[str], T]) -> T:

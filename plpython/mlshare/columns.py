@@ -15,10 +15,17 @@ from mlshare.table import Column, Kind, Table
 from mlshare.text import is_prose
 
 MAX_CLASSES = 200
-_LEAST_ROWS = 10
 _MOST_MISSING = 0.2
 
 Weights = NDArray[np.float64] | None
+
+
+@dataclass(frozen=True)
+class Least:
+    """How many rows there must be with a target, and of each class."""
+
+    rows: int = 10
+    of_class: int = 5
 
 
 @dataclass(frozen=True)
@@ -64,11 +71,11 @@ def split_target(table: Table, name: str, weights: Weights) -> tuple[Table, Colu
     return rows_of(others, rows), take(found[0], rows), None if weights is None else weights[rows]
 
 
-def learnable(column: Column, task: str, least_class_rows: int) -> Target:
+def learnable(column: Column, task: str, least: Least) -> Target:
     """The target as numbers; raises InvalidTarget, TooFewRows."""
-    if len(column) < _LEAST_ROWS:
-        raise TooFewRows(reason=f"{len(column)} rows have a target, at least {_LEAST_ROWS} are needed")
-    return _classes(column, least_class_rows) if task == "classification" else _values(column)
+    if len(column) < least.rows:
+        raise TooFewRows(reason=f"{len(column)} rows have a target, at least {least.rows} are needed")
+    return _classes(column, least.of_class) if task == "classification" else _values(column)
 
 
 def _values(column: Column) -> Target:

@@ -56,6 +56,13 @@ def not_there() -> tuple[type[Exception], ...]:
     return found.UndefinedTable, found.InvalidSchemaName, found.InsufficientPrivilege
 
 
+def unreadable() -> tuple[type[Exception], ...]:
+    """Errors of a catalog whose tables are not what they were made as."""
+    found = plpy.spiexceptions
+    altered = (found.UndefinedColumn, found.UndefinedFunction, found.DatatypeMismatch, found.AmbiguousFunction)
+    return *not_there(), *altered, found.CannotCoerce, found.InvalidTextRepresentation
+
+
 def one(name: str, *args: Any, **parts: str) -> Row | None:
     rows = query(name, *args, **parts)
     return rows[0] if rows else None

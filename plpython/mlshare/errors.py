@@ -61,6 +61,18 @@ class ConflictingOptions(MlshareError):
     sqlstate = "ML003"
 
 
+class UnknownSetting(MlshareError):
+    """setting "{setting}" cannot be used: {reason}"""
+
+    sqlstate = "ML007"
+
+
+class InvalidSettingValue(MlshareError):
+    """invalid value for setting "{setting}": {reason}"""
+
+    sqlstate = "ML008"
+
+
 class InvalidArgument(MlshareError):
     """invalid argument {argument}: {reason}"""
 
@@ -215,6 +227,13 @@ class ModelPrivilege(MlshareError):
     sqlstate = "42501"
 
 
+class ModelChanged(MlshareError):
+    """model "{handle}" was changed while the statement began"""
+
+    sqlstate = "40001"
+    default_hint = "Run the statement again."
+
+
 class CatalogError(MlshareError):
     """the model catalog "{schema}" cannot be used: {reason}"""
 
@@ -309,6 +328,12 @@ class ScoringFailed(MlshareError):
     """the model could not be run: {reason}"""
 
     sqlstate = "ML405"
+
+
+class BoundsUnknown(MlshareError):
+    """the model has no bounds of its predictions: {reason}"""
+
+    sqlstate = "ML408"
 
 
 class NotCompilable(MlshareError):

@@ -72,7 +72,7 @@ class Adapter:
     def _padded(self, arrays: Sequence[NDArray[Any]], fixed: int) -> Prediction:
         n = len(arrays[0])
         whole = self._run([np.concatenate([a, _filler(a, fixed - n)]) for a in arrays], fixed)
-        return prediction.head(whole, n)
+        return prediction.part(whole, slice(n))
 
     def _run(self, arrays: Sequence[NDArray[Any]], n: int) -> Prediction:
         found = dict(zip(self._outputs, run(self._session, self._outputs, self._feed(arrays)), strict=True))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mlshare import catalog, db, errors, signing, store
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 # standbys, and no SQL user can name another place.
 KEY_FILE = "mlshare.key"
 _NO_LIMIT_SECONDS = 30 * 86_400
+AT_ONCE = 1000  # partitions whose objects are read together
 
 _key: bytes | None = None
 
@@ -63,12 +64,18 @@ def open_directory(model: catalog.Model, common: Trunk, size: int) -> Directory:
     from mlshare.partitioned import Directory, Partition
 
     rows = store.read_partitions(model)
-    listed = (Partition(r["partition_id"], r["partition_name"], _parsed(r["key"]), r["digest"]) for r in rows)
+    n = len(common.keys)
+    listed = (Partition(r["partition_id"], r["partition_name"], _parsed(r["key"], n), r["digest"]) for r in rows)
     return Directory(common, tuple(listed), 2 * size + 500 * len(rows))
 
 
-def _parsed(text: str | None) -> tuple[str, ...] | None:
-    return None if text is None else tuple(json.loads(text))
+def _parsed(text: str | None, length: int) -> tuple[str, ...] | None:
+    key = None if text is None else json.loads(text)
+    if key is None:
+        return None
+    if not isinstance(key, list) or len(key) != length or not all(isinstance(part, str) for part in key):
+        raise errors.CorruptModel(reason="the keys of its partitions are not those of its key columns")
+    return tuple(key)
 
 
 def open_partitions(model: catalog.Model, partitions: Sequence[Partition]) -> list[Scorer]:
@@ -80,15 +87,26 @@ def open_partitions(model: catalog.Model, partitions: Sequence[Partition]) -> li
 
 def partition_bytes(model: catalog.Model, partitions: Sequence[Partition]) -> Iterator[bytes]:
     """The model files of sub-models, verified or audited; they must not reach a caller who lacks SELECT."""
+    found = _unpacked(model, partitions)
+    foreign = {p.id: raw for p, (raw, trusted, _) in zip(partitions, found, strict=True) if not trusted}
+    if foreign:
+        audit_partitions(model, [p for p in partitions if p.id in foreign], foreign)
+    return (raw for raw, _, _ in found)
+
+
+def _unpacked(model: catalog.Model, partitions: Sequence[Partition]) -> list[tuple[bytes, bool, list[Chunk]]]:
+    """The file of each sub-model, whether this server wrote it, and its chunks. Errors: as _unpack, ModelNotReady."""
     stored: dict[int, list[Chunk]] = {}
     for chunk in store.read_chunks(model, [p.id for p in partitions]):
         stored.setdefault(chunk.partition_id, []).append(chunk)
     most = limit("import_size") << 20
+    found = []
     for partition in partitions:
-        raw, trusted = _unpack(model, stored.get(partition.id, []), partition.digest, most)
-        if not trusted:
-            audit(raw, {"metadata": {}})
-        yield raw
+        chunks = stored.get(partition.id, [])
+        if not chunks:
+            raise errors.ModelNotReady(handle=model.handle, detail=f'Partition "{partition.name}" has no object.')
+        found.append((*_unpack(model, chunks, partition.digest, most), chunks))
+    return found
 
 
 def sound_bytes(model: catalog.Model) -> bytes:
@@ -116,6 +134,22 @@ def adopt(model: catalog.Model) -> None:
     if not trusted:
         _audited(model, raw)
         store.sign(model, signed(model, [c.data for c in chunks]))
+    from mlshare import trunk
+
+    if trunk.is_trunk(raw):
+        _adopt_partitions(model, open_directory(model, trunk.from_bytes(raw), len(raw)))
+
+
+def _adopt_partitions(model: catalog.Model, directory: Directory) -> None:
+    ready = [p for p in directory.partitions if p.digest is not None]
+    for first in range(0, len(ready), AT_ONCE):
+        some = ready[first : first + AT_ONCE]
+        found = dict(zip((p.id for p in some), _unpacked(model, some), strict=True))
+        foreign = [p for p in some if not found[p.id][1]]
+        if foreign:
+            audit_partitions(model, foreign, {p.id: found[p.id][0] for p in foreign})
+        for partition in foreign:
+            store.sign(model, signed(model, [c.data for c in found[partition.id][2]], partition.id))
 
 
 def _chunks(model: catalog.Model) -> list[Chunk]:
@@ -125,6 +159,11 @@ def _chunks(model: catalog.Model) -> list[Chunk]:
     return chunks
 
 
+def is_ours(model: catalog.Model, chunks: list[Chunk], expected: str | None) -> bool:
+    """Whether this server signed an object of a model. Errors: as _unpack."""
+    return _states(model, chunks, expected) == {"ours"}
+
+
 def _unpack(model: catalog.Model, chunks: list[Chunk], expected: str | None, most: int) -> tuple[bytes, bool]:
     """The bytes of an object of at most ``most`` bytes, and whether this server wrote them.
 
@@ -132,14 +171,18 @@ def _unpack(model: catalog.Model, chunks: list[Chunk], expected: str | None, mos
     """
     from mlshare import codec
 
-    stored = b"".join(c.data for c in chunks)
+    states = _states(model, chunks, expected)
+    return codec.unpack(b"".join(c.data for c in chunks), most), states == {"ours"}
+
+
+def _states(model: catalog.Model, chunks: list[Chunk], expected: str | None) -> set[str]:
     if [c.chunk_id for c in chunks] != list(range(1, len(chunks) + 1)):
         raise errors.CorruptModel(reason="its chunks are not numbered from 1 without a gap")
-    digest = hashlib.sha256(stored).digest()
+    digest = hashlib.sha256(b"".join(c.data for c in chunks)).digest()
     states = {_verify(model, chunk, len(chunks), digest) for chunk in chunks}
     if expected != digest.hex():
         raise errors.TamperedModel(reason="it is not the object that the catalog row describes")
-    return codec.unpack(stored, most), states == {"ours"}
+    return states
 
 
 def _verify(model: catalog.Model, chunk: Chunk, n_chunks: int, digest: bytes) -> str:
@@ -160,6 +203,34 @@ def audit(raw: bytes, request: dict[str, Any]) -> Reply:
         raw,
         memory_mb=limit("audit_memory"),
         seconds=limit("audit_seconds"),
+        tick=db.check_interrupts,
+        progress=lambda text, fraction: None,
+    )
+
+
+def audit_partitions(model: catalog.Model, partitions: Sequence[Partition], models: Mapping[int, bytes]) -> None:
+    """Has one process look all these sub-models over. Errors: as audit, with the partition in their detail."""
+    from mlshare import archive
+
+    empty = {**dict.fromkeys(archive.FIELDS), "status": "ready", "n_rows": 0}
+    rows = [
+        {**empty, "partition_id": p.id, "partition_name": p.name, "key": None if p.key is None else list(p.key)}
+        for p in partitions
+    ]
+    trunk = _unpack(model, _chunks(model), model.digest, limit("import_size") << 20)[0]
+    audit_archive(archive.pack(trunk, rows, models), len(models))
+
+
+def audit_archive(packed: bytes, n_models: int) -> None:
+    """The same for an archive; it gets the time of an ordinary audit for every thousand models in it."""
+    from mlshare import child
+
+    child.run(
+        "audit_partitions",
+        {"limits": {"max_bytes": limit("import_size") << 20}},
+        packed,
+        memory_mb=limit("audit_memory"),
+        seconds=limit("audit_seconds") * (1 + n_models // 1000),
         tick=db.check_interrupts,
         progress=lambda text, fraction: None,
     )
@@ -202,10 +273,10 @@ def chunked(raw: bytes, owner: str, handle: str, partition_id: int = 0) -> tuple
     return _signed(identity, codec.split(stored), digest), digest
 
 
-def signed(model: catalog.Model, pieces: list[bytes]) -> list[Chunk]:
-    """The stored pieces of a model's own object with signatures of this server."""
+def signed(model: catalog.Model, pieces: list[bytes], partition_id: int = 0) -> list[Chunk]:
+    """The stored pieces of a model's own object, or one of its partitions, with signatures of this server."""
     digest = hashlib.sha256(b"".join(pieces)).digest()
-    return _signed(signing.Identity(model.schema, model.handle, 0), pieces, digest)
+    return _signed(signing.Identity(model.schema, model.handle, partition_id), pieces, digest)
 
 
 def _signed(identity: signing.Identity, pieces: list[bytes], digest: bytes) -> list[Chunk]:

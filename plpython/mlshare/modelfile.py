@@ -20,9 +20,17 @@ Rows = NDArray[np.int64]
 
 
 def checked(
-    prepared: Prepared, estimator: Estimator, fitted: Fitted, rows: Rows, golden_rows: int
+    prepared: Prepared,
+    estimator: Estimator,
+    fitted: Fitted,
+    rows: Rows,
+    golden_rows: int,
+    expected: Floats | None = None,
 ) -> tuple[dict[str, Any], bytes]:
-    """A golden sample and the model file, after a comparison of graph and estimator on some rows; or TrainingFailed."""
+    """A golden sample and the model file, after a comparison of graph and estimator on some rows; or TrainingFailed.
+
+    ``expected`` are the estimator's answers for these rows, if they are known.
+    """
     data, encoder = prepared.data, prepared.encoders[estimator.layout]
     x = data.x[estimator.layout][rows]
     manifest = _manifest(prepared.target, estimator, encoder.to_json())
@@ -30,7 +38,7 @@ def checked(
         manifest["covariance"] = fitted.covariance.to_json()
     blob = graph.write(fitted.to_onnx(), manifest)
     answers = run(blob, x)
-    _compare(prepared.target, fitted, fitted.predict(x), answers)
+    _compare(prepared.target, fitted, fitted.predict(x) if expected is None else expected, answers)
     some = np.unique(np.linspace(0, len(rows) - 1, golden_rows).astype(np.int64))
     key = "probabilities" if data.stratified else "values"
     golden = {"rows": [raw_row(prepared.table, int(rows[i])) for i in some], key: answers[some].tolist()}

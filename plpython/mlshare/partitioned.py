@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,16 +13,17 @@ from numpy.typing import NDArray
 from mlshare import keys
 from mlshare.columns import take
 from mlshare.encoding import Input
-from mlshare.errors import ModelPrivilege, UnseenKey
+from mlshare.errors import CorruptModel, ModelPrivilege, UnseenKey
 from mlshare.keys import Key, Router
 from mlshare.prediction import Prediction
-from mlshare.table import Column, Kind, Table
+from mlshare.table import Column, Table
 from mlshare.trunk import Trunk
 
 if TYPE_CHECKING:
     from mlshare.scorer import Scorer
 
 Positions = NDArray[np.int64]
+AnyScorer: TypeAlias = "Scorer | PartitionedScorer"
 
 _AT_ONCE = 256  # sub-models that are loaded together
 
@@ -97,13 +98,15 @@ class PartitionedScorer:
         at = -1 if key is None else self.directory.router.position.get(key, -1)
         return self._chosen(at, key)
 
+    def scorer_of(self, row: Mapping[str, Any], document: str | None = None) -> Scorer | None:
+        """The sub-model that predicts a row; None if there is none. Errors: MissingKeyColumn, UnseenKey, …"""
+        found = self.partition_of(row, document)
+        return None if found is None else self._load([found])[0]
+
     def predict_row(self, row: Mapping[str, Any], document: str | None = None) -> Prediction:
         """Errors: MissingKeyColumn, UnseenKey, ModelPrivilege, and those of the sub-model."""
-        found = self.partition_of(row, document)
-        if found is None:
-            return self._nothing(1)
-        (scorer,) = self._load([found])
-        return self._as_ours(scorer, scorer.predict_row(row))
+        scorer = self.scorer_of(row, document)
+        return self._nothing(1) if scorer is None else self._as_ours(scorer, scorer.predict_row(row))
 
     # --- many rows ---------------------------------------------------------------------------------
 
@@ -171,6 +174,8 @@ class PartitionedScorer:
         """A sub-model's prediction in terms of all classes."""
         if self.classes is None or scorer.classes == self.classes:
             return prediction
+        if not set(scorer.classes or ()) <= set(self.classes):
+            raise CorruptModel(reason="a partition has classes that the model has not")
         place = np.array([self.classes.index(c) for c in scorer.classes or ()], dtype=np.int32)
         assert prediction.labels is not None and prediction.probabilities is not None
         probabilities = np.zeros((len(prediction), len(self.classes)))
@@ -187,9 +192,10 @@ def _slice(table: Table, start: int, end: int) -> Table:
 
 
 def _cut(column: Column, rows: slice) -> Column:
-    values = None if column.values is None else column.values[rows]
-    codes = None if column.codes is None else column.codes[rows]
-    return replace(column, values=values, codes=codes)
+    if column.values is not None:
+        return Column(column.name, column.kind, values=column.values[rows])
+    assert column.codes is not None
+    return Column(column.name, column.kind, codes=column.codes[rows], dictionary=column.dictionary)
 
 
 def _put(out: Prediction, rows: Positions, part: Prediction) -> None:

@@ -228,7 +228,10 @@ class Opened:
 
 
 def open_to_change(handle: str) -> Opened:
-    """Locks a model against other changes; readers do not wait. Errors: ModelNotFound, ModelPrivilege, NotPartitioned."""
+    """Locks a model against other changes; readers do not wait.
+
+    Errors: ModelNotFound, ModelPrivilege, NotPartitioned.
+    """
     model = catalog.find(handle, "ALTER")
     catalog.reading(model, lambda schema: db.query("lock_model", model.handle, schema=schema))
     model = catalog.find(handle, "ALTER")  # as it is now, after waiting

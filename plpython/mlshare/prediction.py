@@ -70,12 +70,12 @@ def joined(parts: Sequence[Prediction], n_classes: int) -> Prediction:
     )
 
 
-def head(whole: Prediction, n_rows: int) -> Prediction:
-    """The first rows of a prediction."""
+def part(whole: Prediction, rows: slice) -> Prediction:
+    """Some rows of a prediction."""
     return Prediction(
-        values=None if whole.values is None else whole.values[:n_rows],
-        probabilities=None if whole.probabilities is None else whole.probabilities[:n_rows],
-        labels=None if whole.labels is None else whole.labels[:n_rows],
+        values=None if whole.values is None else whole.values[rows],
+        probabilities=None if whole.probabilities is None else whole.probabilities[rows],
+        labels=None if whole.labels is None else whole.labels[rows],
     )
 
 

@@ -18,6 +18,8 @@ from mlshare.table import Column, Table
 
 Floats = NDArray[np.float64]
 
+_ORDINARY = columns.Least()
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -35,7 +37,7 @@ def prepare(
     table: Table,
     threads: int,
     suited: Callable[[int], tuple[Estimator, ...]],
-    least_class_rows: int = 5,
+    least: columns.Least = _ORDINARY,
 ) -> Prepared:
     """The rows that can be learned from, encoded for every algorithm that is ``suited`` to their number.
 
@@ -44,11 +46,11 @@ def prepare(
     table, weights = _weighted(plan, table)
     features, raw_target, weights = columns.split_target(table, plan.target, weights)
     features = Table(tuple(c for c in features.columns if c.name not in plan.exclude))
-    target = columns.learnable(raw_target, plan.task, least_class_rows)
+    target = columns.learnable(raw_target, plan.task, least)
     features, dropped = columns.select(features, plan.include)
     if plan.missing == "delete_row":
         features, raw_target, weights = _complete(features, raw_target, weights)
-        target = columns.learnable(raw_target, plan.task, least_class_rows)
+        target = columns.learnable(raw_target, plan.task, least)
     n_classes = len(target.classes or ())
     metric = plan.metric or metrics.DEFAULT[plan.task]
     metrics.check(metric, plan.task, n_classes if target.classes else None)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from mlshare.partitioned import AnyScorer
     from mlshare.prediction import Prediction
 
 DECIMALS = 4  # of probabilities in ml_results
@@ -18,19 +19,12 @@ _SCALE = 10**DECIMALS
 _PROBABILITIES = '"probabilities": '
 
 
-class Answering(Protocol):
-    """What rendering needs of a model, partitioned or not."""
-
-    target: str
-    classes: list[Any] | None
-
-
 def label_text(label: Any) -> str:
     """A class as PostgreSQL would print it."""
     return label if isinstance(label, str) else json.dumps(label)
 
 
-def with_threshold(scorer: Answering, prediction: Prediction, threshold: float | None) -> Prediction:
+def with_threshold(scorer: AnyScorer, prediction: Prediction, threshold: float | None) -> Prediction:
     """The prediction with the second of two classes chosen from this probability on."""
     if threshold is not None and prediction.probabilities is not None and len(scorer.classes or ()) == 2:
         assert prediction.labels is not None
@@ -47,7 +41,7 @@ def around_number(target: str) -> tuple[str, str]:
 class Results:
     """Renders predictions of one model."""
 
-    def __init__(self, scorer: Answering) -> None:
+    def __init__(self, scorer: AnyScorer) -> None:
         self.classes = scorer.classes or []
         self.names = [label_text(c) for c in self.classes]
         self._target = scorer.target

@@ -37,4 +37,5 @@ class Rules:
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Rules:
         known = {f.name for f in fields(cls)}
-        return cls(**{n: tuple(v) if n == "columns" else v for n, v in document.items() if n in known})
+        given: dict[str, Any] = {name: value for name, value in document.items() if name in known}
+        return cls(**given | {"columns": tuple(given["columns"])})

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-from mlshare import batches, cache, catalog, db, errors, frame, inline, results, store
-from mlshare.batches import AnyScorer, Job, needs
+from mlshare import arrays, batches, cache, catalog, db, errors, frame, inline, results, store
+from mlshare.batches import Job, needs
 from mlshare.inline import Inline
+from mlshare.partitioned import AnyScorer
 from mlshare.prediction import Prediction
 from mlshare.results import label_text
 from mlshare.table import Column, Kind
@@ -50,13 +52,12 @@ def score_table(table: str, model: catalog.Model, output: str, options: dict[str
     scorer = cache.scorer(model)
     source = frame.relation(table)
     _check_columns(source, scorer)
-    target_type = _target_type(model, scorer)
     output = db.qualified(output)
-    parts = {**_expressions(scorer, target_type), "output": output}
+    parts = {**_expressions(scorer, target_type(model, scorer)), "output": output}
     if db.value("same_table", output, table):
-        _add_to(source, scorer, parts, options)
+        _add_to(model, source, parts, options)
     else:
-        _write_to(model, source, scorer, parts, options)
+        _write_to(model, source, parts, options)
 
 
 def _check_columns(source: frame.Source, scorer: AnyScorer) -> None:
@@ -68,7 +69,7 @@ def _check_columns(source: frame.Source, scorer: AnyScorer) -> None:
         raise errors.ReservedColumn(column=KEY, table=source.name)
 
 
-def _target_type(model: catalog.Model, scorer: AnyScorer) -> dict[str, Any]:
+def target_type(model: catalog.Model, scorer: AnyScorer) -> dict[str, Any]:
     """The type of the target, if it is one that this database can be trusted to convert to."""
     metadata = store.read_row(model)["model_metadata"] or {}
     row = db.one("target_type", str(metadata.get("target_type") or ""))
@@ -99,25 +100,16 @@ def new_table(output: str) -> None:
         raise errors.TableExists(table=output, hint="Drop it, or choose another name.")
 
 
-def _write_to(
-    model: catalog.Model, source: frame.Source, scorer: AnyScorer, parts: dict[str, str], options: dict[str, Any]
-) -> None:
+def _write_to(model: catalog.Model, source: frame.Source, parts: dict[str, str], options: dict[str, Any]) -> None:
     new_table(parts["output"])
-    staging = None
     key = [r["name"] for r in db.query("primary_key", source.text)]
-    if source.blocks is None:
-        # The rows of a view may come in another order, or not be the same, when it is read again.
-        staging = _staging(parts["output"])
-        db.run("stage", staging=staging, source=source.text)
-        source = frame.relation(staging)
-    names = [a.quoted for a in source.attributes]
-    columns = ", ".join(f"i.{name}" for name in names)
-    _make_output(source, parts, key, columns)
-    parts = {**parts, "columns": columns, "names": ", ".join(names)}
-    if not _written_inline(model, source, parts, options.get("threshold")):
-        _run(Job(source, scorer, options.get("threshold")), f"write_{parts['what']}", source, parts)
-    if staging:
-        db.run("drop_table", table=staging)
+    with staged(source, parts["output"]) as rows:
+        names = [a.quoted for a in rows.attributes]
+        columns = ", ".join(f"i.{name}" for name in names)
+        _make_output(rows, parts, key, columns)
+        parts = {**parts, "columns": columns, "names": ", ".join(names)}
+        if not _written_inline(model, rows, parts, options.get("threshold")):
+            run(Job(rows, model, options.get("threshold")), f"write_{parts['what']}", rows, parts)
     _add_key(parts["output"], key)
 
 
@@ -128,9 +120,16 @@ def _add_key(output: str, key: list[str]) -> None:
         db.run("skip_identity", output, output=output)
 
 
-def _staging(output: str) -> str:
-    schema = db.value("folded", output)[0]
-    return f"{db.quote_ident(schema)}._mlshare_staging_{db.value('pid')}"
+@contextmanager
+def staged(source: frame.Source, output: str) -> Iterator[frame.Source]:
+    """A source that gives the same rows in the same order when it is read again: a copy of what a view gives."""
+    if source.blocks is not None:
+        yield source
+        return
+    staging = f"{db.quote_ident(db.value('folded', output)[0])}._mlshare_staging_{db.value('pid')}"
+    db.run("stage", staging=staging, source=source.text)
+    yield frame.relation(staging)
+    db.run("drop_table", table=staging)
 
 
 def _make_output(source: frame.Source, parts: dict[str, str], key: list[str], columns: str) -> None:
@@ -143,7 +142,7 @@ def _make_output(source: frame.Source, parts: dict[str, str], key: list[str], co
         db.run("make_identity", output=output)
 
 
-def _add_to(source: frame.Source, scorer: AnyScorer, parts: dict[str, str], options: dict[str, Any]) -> None:
+def _add_to(model: catalog.Model, source: frame.Source, parts: dict[str, str], options: dict[str, Any]) -> None:
     if source.blocks is None or not db.value("is_table", source.text) or db.query("primary_key", source.text):
         raise errors.InvalidArgument(
             argument="output_table_name",
@@ -152,7 +151,7 @@ def _add_to(source: frame.Source, scorer: AnyScorer, parts: dict[str, str], opti
         )
     db.run("add_output_columns", **{k: parts[k] for k in ("output", "type")})
     source = frame.relation(source.text)
-    _run(Job(source, scorer, options.get("threshold")), f"fill_{parts['what']}", source, parts)
+    run(Job(source, model, options.get("threshold")), f"fill_{parts['what']}", source, parts)
 
 
 def _written_inline(model: catalog.Model, source: frame.Source, parts: dict[str, str], threshold: float | None) -> bool:
@@ -163,11 +162,11 @@ def _written_inline(model: catalog.Model, source: frame.Source, parts: dict[str,
     label = f"({job.second})::integer + 1"
     own = {"probability": job.probability, "second": job.second, "label": parts["labels"] + f"[{label}]"}
     # A value that the model refuses is found, and named, when the table is read.
-    return db.attempt(lambda: _run(job, "write_inline", source, {**parts, **own}), inline.FAILURES)
+    return db.attempt(lambda: run(job, "write_inline", source, {**parts, **own}), inline.FAILURES)
 
 
-def _run(job: Job | Inline, statement: str, source: frame.Source, parts: dict[str, str]) -> None:
-    """Runs the one statement."""
+def run(job: Job | Inline, statement: str, source: frame.Source, parts: dict[str, str]) -> None:
+    """Runs the one statement that reads a source, asks the job for its scores and writes both."""
     global _job
     _job = job
     parts = {**parts, "source": source.text}
@@ -197,14 +196,16 @@ def evaluate(source: frame.Source, target: str, scorer: AnyScorer, metric: str, 
     if source[target].kind is None:
         raise errors.UnsupportedColumnType(column=target, type=source[target].type)
     truths, predictions, n_without = [], [], 0
-    for table in frame.read_batches(source, [*(w for w in wanted if w[0] != target), (target, kind)], known):
+    wanted = [*(w for w in wanted if w[0] != target), (target, kind)]
+    for window in batches.windows(source, wanted, known, scorer):
+        table = arrays.concatenated(wanted, [b.table for b in window])
         truth, present = _truth(table[target], scorer)
         prediction = scorer.predict(table)
         there = _predicted(prediction)
         n_without += int((present & ~there).sum())
         present &= there
         truths.append(truth[present])
-        predictions.append(_comparable(prediction, scorer)[present])
+        predictions.append(comparable(prediction, scorer)[present])
     if not truths:
         raise errors.MetricUndefined(metric=metric, reason="there are no rows")
     if n_without:
@@ -233,10 +234,12 @@ def _truth(column: Column, scorer: AnyScorer) -> tuple[Any, Any]:
 
 def _predicted(prediction: Prediction) -> Any:
     """Which rows [n] have a prediction."""
-    return ~np.isnan(prediction.values) if prediction.labels is None else prediction.labels >= 0
+    if prediction.labels is not None:
+        return prediction.labels >= 0
+    return ~np.isnan(np.asarray(prediction.values))
 
 
-def _comparable(prediction: Prediction, scorer: AnyScorer) -> Any:
+def comparable(prediction: Prediction, scorer: AnyScorer) -> Any:
     """Values [n], or probabilities [n, C]; a model that gives labels only is sure of them."""
     if prediction.values is not None:
         return prediction.values

@@ -190,9 +190,10 @@ VALUES ($1, $2, $3, $4, $5);
 -- delete_chunks(text, integer[])
 DELETE FROM {schema}.model_object_catalog WHERE model_handle = $1 AND partition_id = ANY ($2);
 
--- sign_chunk(text, integer, integer, bytea)
-UPDATE {schema}.model_object_catalog SET signature = $4
-WHERE model_handle = $1 AND partition_id = $2 AND chunk_id = $3;
+-- sign_chunks(text, integer[], integer[], bytea[])
+UPDATE {schema}.model_object_catalog AS o SET signature = s.signature
+FROM unnest($2, $3, $4) AS s (partition_id, chunk_id, signature)
+WHERE o.model_handle = $1 AND o.partition_id = s.partition_id AND o.chunk_id = s.chunk_id;
 
 -- delete_model(text)
 DELETE FROM {schema}.model_catalog WHERE model_handle = $1;

@@ -120,10 +120,12 @@ def _json(value: Any) -> str | None:
 
 
 def sign(model: Model, chunks: list[Chunk]) -> None:
-    """Puts the signatures of chunks on those that are stored of the caller's own model."""
-    schema = db.quote_ident(model.schema)
-    for chunk in chunks:
-        db.query("sign_chunk", model.handle, chunk.partition_id, chunk.chunk_id, chunk.signature, schema=schema)
+    """Puts the signatures of chunks on those that are stored of a model."""
+    if not chunks:
+        return
+    columns = zip(*((c.partition_id, c.chunk_id, c.signature) for c in chunks), strict=True)
+    parts = [list(c) for c in columns]
+    catalog.reading(model, lambda schema: db.query("sign_chunks", model.handle, *parts, schema=schema))
 
 
 def drop(model: Model) -> None:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
-from mlshare import db, errors, loading, progress, store
+from mlshare import db, errors, loading, modelrow, progress, store
 
 if TYPE_CHECKING:
     from mlshare.build.plan import Plan
     from mlshare.child import Reply
     from mlshare.frame import Source
+    from mlshare.mining.settings import Settings
     from mlshare.partitions import Built, Slices
     from mlshare.rules import Rules
     from mlshare.table import Kind, Table
@@ -40,6 +40,16 @@ class Call:
         left_out = {self.target, *self.apart, *self.plan.exclude, *key}
         names = [a.name for a in self.source.attributes if a.name not in left_out]
         return [(name, _kind(self.source, name)) for name in [*names, self.target]]
+
+
+def rules_of(settings: Settings) -> Rules | None:
+    """The rules of partitions that settings give; None without partition columns."""
+    from mlshare.rules import Rules
+
+    if not settings.partition_columns:
+        return None
+    names = [f.name for f in fields(Rules) if f.name != "columns"]
+    return Rules(settings.partition_columns, **{name: getattr(settings, name) for name in names})
 
 
 def check(call: Call) -> None:
@@ -77,8 +87,8 @@ def train(call: Call) -> str:
     schema, handle = _place(call)
     reply = _fitted(_read(call.source, wanted), call)
     chunks, digest = loading.chunked(reply.blob, db.current_user(), handle)
-    metadata = _metadata(call, reply.result, len(chunks), digest)
-    store.insert(schema, _row(call, handle, metadata), chunks, digest)
+    metadata = modelrow.metadata(call, reply.result, len(chunks), digest)
+    store.insert(schema, modelrow.row(call, handle, metadata), chunks, digest)
     result = reply.result
     db.notice(f'model "{handle}" is ready: {result["algorithm_name"]}, {_scored(result)} on held-out rows')
     return handle
@@ -114,6 +124,55 @@ def _scored(result: Mapping[str, Any]) -> str:
     return f"{result['optimization_metric']} {'unknown' if score is None else format(score, '.4f')}"
 
 
+def train_plan(call: Call) -> str:
+    """Fits the algorithm that the plan of a call names; the handle of the stored model."""
+    from mlshare import build, child
+
+    check(call)
+    wanted = call.wanted
+    schema, handle = _place(call)
+    table = _read(call.source, wanted)
+    request = {
+        "plan": call.plan.to_json(),
+        "groups": [[1, 0, len(table)]],
+        "threads": loading.limit("training_threads") or os.cpu_count() or 1,
+        "build_type": "intra",
+        "on_error": "skip",
+        "min_rows": 0,
+    }
+    reply = child.run("build", request, table, progress=progress.reporter(), **loading.training_limits())
+    progress.end()
+    ((entry, model),) = build.partitions(reply.result, reply.blob)
+    if entry["error"] is not None:
+        raise errors.TrainingFailed(reason=entry["error"])
+    result = _result_of(reply.result["plan"], entry, table)
+    chunks, digest = loading.chunked(bytes(model), db.current_user(), handle)
+    document = modelrow.metadata(call, result, len(chunks), digest)
+    store.insert(schema, modelrow.row(call, handle, document), chunks, digest)
+    db.notice(f'model "{handle}" is ready: {result["algorithm_name"]}, {_scored(result)} on its own rows')
+    return handle
+
+
+def _result_of(plan: Mapping[str, Any], entry: Mapping[str, Any], table: Table) -> dict[str, Any]:
+    """What HeatWave's metadata say of a model that was built as a partition is."""
+    names = [name for name, _ in entry["inputs"]]
+    kept = ("classes", "golden", "dropped_columns", "details")
+    return {
+        "algorithm_name": plan["algorithm"],
+        "hyperparameters": plan["params"],
+        "training_score": entry["score"],
+        "optimization_metric": entry["metric"],
+        "n_rows": len(table),
+        "n_columns": len(table.columns) - 1,
+        "n_selected_rows": entry["n_rows"],
+        "n_selected_columns": len(names),
+        "selected_column_names": names,
+        "model_explanation": None,
+        "training_time": entry["seconds"],
+        **{name: entry.get(name) for name in kept},
+    }
+
+
 # --- one sub-model for each key ------------------------------------------------------------------
 
 
@@ -140,7 +199,7 @@ def _store_partitions(schema: str, handle: str, call: Call, slices: Slices, buil
 
     trunk, role = _trunk(call, built), db.current_user()
     result = _result(slices, built, trunk)
-    store.insert(schema, _row(call, handle, _metadata(call, result, 0, b"")), [], None)
+    store.insert(schema, modelrow.row(call, handle, modelrow.metadata(call, result, 0, b"")), [], None)
     partitions.write(schema, role, handle, slices, built)
     partitions.write_trunk(schema, role, handle, trunk, {})
     n_ready, n_all = len(built.ready), len(built.parts)
@@ -199,51 +258,3 @@ def _mean(weighted: Sequence[tuple[float, int]]) -> float | None:
     """The mean of values with weights; None of none."""
     total = sum(weight for _, weight in weighted)
     return sum(value * weight for value, weight in weighted) / total if total else None
-
-
-# --- the catalog row -----------------------------------------------------------------------------
-
-
-def _metadata(call: Call, result: Mapping[str, Any], n_chunks: int, digest: bytes) -> dict[str, Any]:
-    return {
-        "task": call.plan.task,
-        "notes": call.options.get("notes"),
-        "chunks": n_chunks,
-        "format": "ONNX",
-        "status": "Ready",
-        "options": dict(call.options),
-        "train_table_name": call.source.name,
-        "target_column_name": call.target,
-        "target_type": call.source[call.target].type,
-        "column_names": result["selected_column_names"],
-        "build_timestamp": int(time.time()),
-        **result,
-        "lineage": _lineage(call.source, result),
-        "object_sha256": digest.hex(),
-        **call.extra,
-    }
-
-
-def _row(call: Call, handle: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "model_handle": handle,
-        "target_column_name": call.target,
-        "train_table_name": call.source.name,
-        "model_type": metadata["algorithm_name"],
-        "task": call.plan.task,
-        "column_names": metadata["selected_column_names"],
-        "model_explanation": metadata["model_explanation"],
-        "model_metadata": dict(metadata),
-        "notes": metadata["notes"],
-    }
-
-
-def _lineage(source: Source, result: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "table": source.name,
-        "columns": {name: source[name].type for name in result["selected_column_names"]},
-        "rows": result["n_rows"],
-        "role": db.current_user(),
-        "trained_at": db.value("now"),
-        "server_version": db.value("server_version"),
-    }

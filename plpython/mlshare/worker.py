@@ -27,8 +27,9 @@ TASKS = {
     "ping": "mlshare.worker:ping",
     "train": "mlshare.fit:train",
     "audit": "mlshare.audit:run",
+    "audit_partitions": "mlshare.audit.partitions:run",
     "compile": "mlshare.compile:run",
-    "build": "mlshare.build:run",
+    "build": "mlshare.build.job:run",
 }
 
 _PR_SET_PDEATHSIG = 1

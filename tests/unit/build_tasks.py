@@ -23,6 +23,8 @@ import sys
 sys.path[:0] = {paths!r}
 from mlshare import worker
 worker.TASKS.update({tasks!r})
+for missing in {missing!r}:
+    sys.modules[missing] = None
 worker.main(sys.argv[1:])
 """
 
@@ -37,11 +39,17 @@ def real(terms: Any, inbox: int, outbox: int) -> list[str]:
     return _command({}, terms, inbox, outbox)
 
 
-def _command(tasks: dict[str, str], terms: Any, inbox: int, outbox: int) -> list[str]:
+def without_dask(terms: Any, inbox: int, outbox: int) -> list[str]:
+    """The same where the packages of the extra "cluster" are not installed."""
+    return _command({}, terms, inbox, outbox, ["dask", "distributed", "pyarrow"])
+
+
+def _command(tasks: dict[str, str], terms: Any, inbox: int, outbox: int, missing: list[str] | None = None) -> list[str]:
     words = (os.getpid(), inbox, outbox, terms.memory_mb, terms.seconds, terms.threads)
     python = os.path.join(sys.prefix, "bin", "python")
     paths = [os.path.dirname(__file__), os.path.dirname(os.path.dirname(mlshare.__file__))]
-    return [python, "-I", "-B", "-c", _START.format(paths=paths, tasks=tasks), terms.task, *map(str, words)]
+    source = _START.format(paths=paths, tasks=tasks, missing=missing or [])
+    return [python, "-I", "-B", "-c", source, terms.task, *map(str, words)]
 
 
 def build(request: dict[str, Any], payload: Any, progress: Any) -> Any:

@@ -66,6 +66,21 @@ def test_choice_fills_in_the_plan(monkeypatch: pytest.MonkeyPatch) -> None:
         single.choose(TABLE, replace(LOGISTIC, algorithm="Perceptron"), 1, lambda *_: None)
 
 
+def test_choice_counts_rows_by_their_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search, "_FOLDED_TRIALS", (1, 1))
+    seen: list[float] = []
+    original = search.Data.fit
+
+    def spy(data: search.Data, *given: Any) -> Any:
+        seen.append(0.0 if data.weights is None else float(data.weights.sum()))
+        return original(data, *given)
+
+    monkeypatch.setattr(search.Data, "fit", spy)
+    plan = replace(LOGISTIC, algorithm=None, model_list=("GaussianNB",), weights="w", balanced=True)
+    single.choose(_weighted([2.0] * 100 + [0.5] * 300), plan, 1, lambda *_: None)
+    assert seen and seen == pytest.approx([350.0] * len(seen))
+
+
 def test_rows_of_weight_two_count_twice() -> None:
     plan = replace(LINEAR, params={"alpha": 1e-12}, exclude=("two", "three", "a", "color", "words"))
     half = 200
@@ -128,8 +143,14 @@ def test_slices_that_cannot_be_learned() -> None:
     plan = Plan("classification", "y", "LogisticRegression")
     with pytest.raises(errors.InvalidTarget, match="fewer than two"):
         single.fit(_small([1.0] * 30), plan)
-    with pytest.raises(errors.TooFewRows):
-        single.fit(_small([0.0] * 5 + [1.0] * 4), plan)
-    with pytest.raises(errors.TooFewRows, match="fewer than 2"):
-        single.fit(_small([0.0] * 30 + [1.0]), plan)
-    assert single.fit(_small([0.0] * 30 + [1.0] * 2), plan)[0]["classes"] == [0, 1]
+    with pytest.raises(errors.TooFewRows, match="at least 2"):
+        single.fit(_small([None] * 5 + [1.0]), plan)
+    assert single.fit(_small([0.0] * 5 + [1.0]), plan)[0]["classes"] == [0, 1]
+
+
+def test_a_constant_target() -> None:
+    plan = Plan("regression", "y", "LinearRegression", params={"ridge": 0.0}, details=True)
+    result, blob = single.fit(_small([3.0] * 12), plan)
+    assert result["golden"]["values"] == pytest.approx([3.0] * 3)
+    assert "R_SQ" in result["details"]["global"] and result["details"]["global"]["R_SQ"] is None
+    assert "covariance" not in Scorer(blob).manifest

@@ -11,6 +11,7 @@ import pytest
 
 from mlshare import errors, fit, modelfile, search
 from mlshare.encoding import Encoder
+from mlshare.estimators import registry
 from mlshare.table import Table
 from unit.learning import FEATURES, mixed, numbers, only, strings
 
@@ -39,6 +40,7 @@ def _manifest(blob: bytes) -> dict[str, Any]:
         ("three", "classification", [0, 1, 2], ["LGBMClassifier", "LogisticRegression"]),
         ("flag", "classification", [False, True], ["XGBClassifier"]),
         ("amount", "regression", None, ["RandomForestRegressor", "LinearSVR"]),
+        ("three", "classification", [0, 1, 2], ["MLPClassifier"]),
     ],
 )
 def test_every_kind_of_column_and_target(
@@ -58,6 +60,12 @@ def test_every_kind_of_column_and_target(
     rows = np.concatenate([encoder.encode_row(r) for r in golden["rows"]])
     expected = np.array(golden.get("probabilities") or golden["values"])
     assert modelfile.run(blob, rows) == pytest.approx(expected, abs=1e-6)
+
+
+def test_networks_are_tried_only_if_named() -> None:
+    for task in ("classification", "regression"):
+        tried = {e.name for e in registry.candidates(task, 100, None, None)}
+        assert tried == {name for name in registry.names(task) if not name.startswith("MLP")}
 
 
 def test_same_seed_same_bytes() -> None:

@@ -18,8 +18,6 @@ AREAS = sorted((ROOT / "sql").glob("*.sql"))
 # Without it nothing of ours is loaded yet, so it is the one body that does more than call.
 STARTER = "_start"
 PINNED = ["pg_catalog", "pg_temp"]
-# The planner puts it into the query in place of the call; every name in it is qualified.
-INLINED = "SELECT sys._predict_row(pg_catalog.to_json(input), model_handle, options)"
 # Statements that may run again and again.
 RERUNNABLE = {
     "CreateFunctionStmt",
@@ -65,15 +63,16 @@ def inputs(statement: Any) -> Iterator[str]:
 
 @cache
 def routines() -> dict[str, Routine]:
-    """All routines that sql/ makes, by name."""
+    """All routines that sql/ makes, by name; those that only convert an argument also by its type."""
     found = {}
     for path in AREAS:
         for statement in statements(path):
             if type(statement).__name__ == "CreateFunctionStmt":
                 name = statement.funcname[-1].sval
                 options = {option.defname: option for option in statement.options or ()}
-                key = name if name not in found else f"{name} of {len(found)}"  # of the same name, with other arguments
-                found[key] = Routine(name, tuple(inputs(statement)), options, bool(statement.replace))
+                routine = Routine(name, tuple(inputs(statement)), options, bool(statement.replace))
+                kinds = " ".join(p.argType.names[-1].sval for p in statement.parameters or ())
+                found[name if routine.language == "plpython3u" or "set" in options else f"{name} {kinds}"] = routine
     return found
 
 
@@ -89,7 +88,7 @@ def python_functions() -> dict[str, tuple[str, ...]]:
 
 
 def in_python() -> list[str]:
-    return sorted(key for key, routine in routines().items() if routine.language == "plpython3u")
+    return sorted(name for name, routine in routines().items() if routine.language == "plpython3u")
 
 
 @pytest.fixture(params=sorted(routines()))
@@ -99,11 +98,42 @@ def routine(request: pytest.FixtureRequest) -> Routine:
 
 
 def test_search_path_is_pinned(routine: Routine) -> None:
-    if routine.body == INLINED:
+    if "set" not in routine.options:
+        # Without a path of its own, so that the planner can put it into a query: then nothing may be looked up.
+        assert routine.language == "sql" and not lookups(routine.body)
         return
     setting = routine.options["set"].arg
     assert setting.name == "search_path"
     assert [argument.val.sval for argument in setting.args] == PINNED
+
+
+def lookups(body: str) -> list[str]:
+    """What in an SQL text would be looked up in the search_path: names without schema, operators."""
+    pglast = pytest.importorskip("pglast")
+    from pglast.visitors import Visitor
+
+    found = []
+
+    class Names(Visitor):  # type: ignore[misc]
+        def visit_FuncCall(self, _: Any, node: Any) -> None:
+            found.extend(n.sval for n in node.funcname[:1] if len(node.funcname) == 1)
+
+        def visit_TypeName(self, _: Any, node: Any) -> None:
+            found.extend(n.sval for n in node.names[:1] if len(node.names) == 1)
+
+        def visit_RangeVar(self, _: Any, node: Any) -> None:
+            found.extend([node.relname] if node.schemaname is None else [])
+
+        def visit_A_Expr(self, _: Any, node: Any) -> None:
+            found.append(node.name[-1].sval)
+
+    Names()(pglast.parse_sql(body))
+    return found
+
+
+def test_lookups_are_noticed() -> None:
+    assert lookups("SELECT sys.f($1, $2::pg_catalog.jsonb)") == []
+    assert sorted(lookups("SELECT f(1), 1 = 2, x::text FROM t")) == ["=", "f", "t", "text"]
 
 
 def test_definer_only_for_small_helpers(routine: Routine) -> None:
@@ -121,14 +151,13 @@ def test_a_routine_can_be_installed_again(routine: Routine) -> None:
 def test_bodies_are_two_lines(name: str) -> None:
     routine = routines()[name]
     start = f'GD.get("mlshare") or plpy.execute("SELECT sys.{STARTER}()")'
-    call = f'return GD["mlshare"].{routine.name}({", ".join(routine.arguments)})'
+    call = f'return GD["mlshare"].{name}({", ".join(routine.arguments)})'
     assert routine.body.strip().splitlines() == [start, call]
 
 
 @pytest.mark.parametrize("name", [name for name in in_python() if name != STARTER])
 def test_signatures_agree(name: str) -> None:
-    routine = routines()[name]
-    assert python_functions()[routine.name] == routine.arguments
+    assert python_functions()[name] == routines()[name].arguments
 
 
 def test_every_exported_function_has_a_routine() -> None:
@@ -140,7 +169,7 @@ def test_every_exported_function_has_a_routine() -> None:
     )
     # Called by routines that SQL makes while it runs, or by the starter.
     inside = {"_as_owner", "check_environment"}
-    assert set(exported) - inside == {routines()[key].name for key in in_python()} - {STARTER}
+    assert set(exported) - inside == set(in_python()) - {STARTER}
 
 
 @pytest.mark.parametrize("path", AREAS, ids=lambda path: path.name)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Protocol
 
 from mlshare import errors
 from mlshare.build import reply
+from mlshare.build.alone import alone
 from mlshare.build.groups import Group, cut, requested
 from mlshare.build.plan import Plan
 from mlshare.build.pool import Done, Pool
@@ -19,6 +21,7 @@ from mlshare.worker import Progress
 
 _PROGRESS_SECONDS = 0.2
 _CHOICE_SHARE = 0.3  # of the progress, when the algorithm is chosen first
+_CHECKED_FROM = 0.8  # progress of a build elsewhere, when all has come back
 
 
 class Learner(Protocol):
@@ -51,43 +54,54 @@ class Terms:
 class Watch:
     """Says how many partitions are done, and stops at the first failure if that is wanted."""
 
-    def __init__(self, total: int, on_error: str, progress: Progress) -> None:
-        self._total, self._on_error, self._progress = total, on_error, progress
+    def __init__(self, total: int, skip: bool, progress: Progress) -> None:
+        self._total, self.skip, self._progress = total, skip, progress
         self._count, self._said = 0, 0.0
-        self.start = 0.0
+        self.start, self.words = 0.0, "partitions"
+
+    def until(self, end: float, text: str, part: float) -> None:
+        """Progress of what comes before the counting, which begins at ``end``."""
+        self._progress(text, round(self.start + (end - self.start) * part, 4))
 
     def done(self, group: Group, error: str | None) -> None:
         """One more is ready or, with an error, has failed."""
-        if error is not None and self._on_error == "error":
+        if error is not None and not self.skip:
             raise errors.PartitionFailed(partition=group.name, reason=error)
         self._count += 1
         now = time.monotonic()
         if now - self._said >= _PROGRESS_SECONDS or self._count == self._total:
             self._said = now
             part = self.start + (1 - self.start) * self._count / self._total
-            self._progress(f"{self._count} of {self._total} partitions", round(part, 4))
+            self._progress(f"{self._count} of {self._total} {self.words}", round(part, 4))
 
 
 def run(
     request: Mapping[str, Any], payload: Table | bytes | None, progress: Progress, learner: Learner | None = None
 ) -> tuple[dict[str, Any], Sequence[memoryview]]:
-    """The task "build", see the package."""
+    """The task "build": fit one sub-model for each group of contiguous rows of the payload.
+
+    ``request``: "plan" (see plan.Plan), "groups" [[partition_id, start, n_rows] …], "fallback" (partition_id of one
+    more sub-model on all rows, or None), "threads", "build_type" ("hybrid", "inter", "intra"), "on_error" ("error",
+    "skip"), "min_rows", "names" {partition_id: name for messages}, "executor" (see client.Executor, or None). Returns
+    the plan with what was chosen and the partitions, for reply.partitions to read, in the order of the request and
+    with the same bytes whatever the number of processes. Raises PartitionFailed, ExecutorFailed, InstallationError,
+    ChildError, and what the automatic choice raises.
+    """
     if not isinstance(payload, Table):
         raise errors.TooFewRows(reason="there are none")
     terms, plan = Terms.of(request), Plan.from_json(request["plan"])
     groups = requested(request, payload)
-    watch = Watch(len(groups), request.get("on_error") or "error", progress)
+    watch = Watch(len(groups), request.get("on_error") == "skip", progress)
     built = {group.id: _too_small(group, terms, watch) for group in groups if group.rows < max(1, terms.min_rows)}
     learner = learner or _single()
-    watch.start = 0.0 if plan.algorithm else _CHOICE_SHARE
-    plan = _chosen(learner, payload, plan, terms, lambda text, part: progress(text, _CHOICE_SHARE * part))
+    start = 0.0 if plan.algorithm else _CHOICE_SHARE
+    plan = _chosen(learner, payload, plan, terms, partial(watch.until, _CHOICE_SHARE))
+    watch.start = start
     wanted = [group for group in groups if group.id not in built]
     if request.get("executor"):
-        from mlshare.build import cluster
-
-        found = cluster.run(request["executor"], payload, wanted, plan, terms.threads, watch.done)
+        found = _elsewhere(request["executor"], payload, wanted, plan, terms, watch)
     else:
-        found = _local(learner, payload, wanted, plan, terms, watch)
+        found = _here(learner, payload, wanted, plan, terms, watch)
     built.update((one.id, one) for one in found)
     return reply.packed(plan.to_json(), [built[group.id] for group in groups])
 
@@ -109,24 +123,13 @@ def _chosen(learner: Learner, table: Table, plan: Plan, terms: Terms, progress: 
     if plan.algorithm is not None:
         return learner.choose(table, plan, 1, progress)
 
-    def work(number: int, say: Progress) -> tuple[dict[str, Any], bytes]:
-        try:
-            return {"plan": learner.choose(table, plan, terms.threads, say).to_json()}, b""
-        except errors.MlshareError as error:
-            fields = {name: str(value) for name, value in error.fields.items()}
-            return {"class": type(error).__qualname__, "words": {"hint": error.hint, **fields}}, b""
+    def work(say: Progress) -> tuple[dict[str, Any], bytes]:
+        return learner.choose(table, plan, terms.threads, say).to_json(), b""
 
-    pool = Pool(work, 1, terms.threads, progress)
-    (done,) = pool.run([0])
-    if done.error is not None:
-        raise errors.TrainingFailed(reason=f"no algorithm could be chosen: {done.error}")
-    said = pool.document(done)
-    if "class" in said:
-        raise getattr(errors, said["class"])(**said["words"])
-    return Plan.from_json(said["plan"])
+    return Plan.from_json(alone("choice", work, terms.threads, progress)[0])
 
 
-def _local(
+def _here(
     learner: Learner, table: Table, groups: Sequence[Group], plan: Plan, terms: Terms, watch: Watch
 ) -> Iterator[Built]:
     """All of them, each large one with every thread, then the others side by side."""
@@ -134,7 +137,8 @@ def _local(
         registry.find(plan.algorithm, plan.task).load()  # its library is imported once, before the forks
     large, small = split(groups, len(table), terms)
     for some, processes, threads in ((large, 1, terms.threads), (small, terms.threads, 1)):
-        yield from _stage(learner, table, some, plan, (processes, threads), watch)
+        fit = partial(_fit, learner, table, some, plan, threads)
+        yield from _stage(Pool(fit, processes, threads, _silent), some, watch)
 
 
 def split(groups: Sequence[Group], rows: int, terms: Terms) -> tuple[list[Group], list[Group]]:
@@ -144,15 +148,18 @@ def split(groups: Sequence[Group], rows: int, terms: Terms) -> tuple[list[Group]
     return [g for g in order if g.rows > limit], [g for g in order if g.rows <= limit]
 
 
-def _stage(
-    learner: Learner, table: Table, groups: Sequence[Group], plan: Plan, shape: tuple[int, int], watch: Watch
-) -> Iterator[Built]:
-    processes, threads = shape
+def _fit(
+    learner: Learner, table: Table, groups: Sequence[Group], plan: Plan, threads: int, number: int, _: Progress
+) -> tuple[dict[str, Any], bytes]:
+    return learner.fit(cut(table, groups[number]), plan, threads)
 
-    def work(number: int, _: Progress) -> tuple[dict[str, Any], bytes]:
-        return learner.fit(cut(table, groups[number]), plan, threads)
 
-    pool = Pool(work, processes, threads, lambda text, part: None)
+def _silent(text: str, part: float) -> None:
+    return None
+
+
+def _stage(pool: Pool, groups: Sequence[Group], watch: Watch) -> Iterator[Built]:
+    """What a pool makes of numbered groups, once it has done them all."""
     done: list[Done] = []
     for one in pool.run(range(len(groups))):
         watch.done(groups[one.number], one.error)
@@ -160,3 +167,32 @@ def _stage(
     for one in done:
         group = groups[one.number]
         yield Built(group.id, group.rows, one.seconds, *pool.views(one), one.score, one.error, one.sqlstate)
+
+
+def _elsewhere(
+    request: Mapping[str, Any], table: Table, groups: Sequence[Group], plan: Plan, terms: Terms, watch: Watch
+) -> Iterator[Built]:
+    """All of them on a cluster; what comes back is checked by processes here."""
+    from mlshare.build import client, cluster, untrusted
+
+    executor = client.Executor.of(request)
+
+    def fetch(say: Progress) -> tuple[dict[str, Any], bytes]:
+        return cluster.build(executor, table, groups, plan, watch.skip, say)
+
+    said, blob = alone("executor", fetch, 1, partial(watch.until, _CHECKED_FROM))
+    fetched = dict(zip((group.id for group in groups), cluster.read(said, blob), strict=True))
+    for group in groups:
+        one = fetched[group.id]
+        if one.error is not None:
+            watch.done(group, one.error)
+            yield Built(group.id, group.rows, one.seconds, error=one.error, sqlstate=one.sqlstate)
+    watch.start, watch.words = _CHECKED_FROM, "partitions checked"
+    came = [group for group in groups if fetched[group.id].error is None]
+
+    def check(number: int, _: Progress) -> tuple[dict[str, Any], bytes]:
+        one = fetched[came[number].id]
+        return untrusted.checked(came[number], plan, one.model, one.description), one.model
+
+    for built in _stage(Pool(check, terms.threads, 1, _silent), came, watch):
+        yield replace(built, seconds=fetched[built.id].seconds)

@@ -6,7 +6,6 @@ import json
 import os
 import resource
 import socket
-import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any, NoReturn
 
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from mlshare import errors
+from mlshare.build.attempt import attempt
 from mlshare.worker import Progress, end_with
 
 Work = Callable[[int, Progress], tuple[dict[str, Any], bytes]]
@@ -54,18 +53,13 @@ def _share_memory(processes: int) -> None:
 
 def _done(number: int, channel: socket.socket, shelf: int, work: Work) -> list[Any]:
     """Do one job: the fields of pool.Done after the shelf."""
-    start = time.perf_counter()
-    try:
-        said, model = work(number, lambda text, part: channel.sendall(line({"progress": [text, part]})))
-        description = json.dumps(said, allow_nan=False).encode()
-        position = _put(shelf, model, description)
-        sizes = (len(model), len(description))
-        return [number, time.perf_counter() - start, position, *sizes, said.get("score")]
-    except errors.MlshareError as error:
-        why = (error.message, error.sqlstate)
-    except Exception as error:  # noqa: BLE001 - the process boundary: the answer carries it on
-        why = _unexpected(error)
-    return [number, time.perf_counter() - start, 0, 0, 0, None, *why]
+
+    def progress(text: str, part: float) -> None:
+        channel.sendall(line({"progress": [text, part]}))
+
+    got = attempt(lambda: work(number, progress))
+    start = _put(shelf, got.model, got.description)
+    return [number, got.seconds, start, len(got.model), len(got.description), got.score, got.error, got.sqlstate]
 
 
 def _put(shelf: int, *parts: bytes) -> int:
@@ -76,10 +70,3 @@ def _put(shelf: int, *parts: bytes) -> int:
         while view.nbytes:
             view = view[os.write(shelf, view) :]
     return position
-
-
-def _unexpected(error: Exception) -> tuple[str, str]:
-    text = str(error)
-    if isinstance(error, MemoryError) or "bad_alloc" in text or "bad allocation" in text:
-        return "it needed more than its part of the memory", errors.ChildOutOfMemory.sqlstate
-    return f"{type(error).__name__}: {text[:500]}", errors.ChildError.sqlstate

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
-from mlshare.estimators.base import Task
+from mlshare.table import Task
 
 Missing = Literal["impute", "delete_row"]
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from mlshare.table import Task
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -15,7 +17,6 @@ if TYPE_CHECKING:
     from mlshare.covariance import Covariance
 
 Floats: TypeAlias = "NDArray[np.float64]"
-Task = Literal["classification", "regression"]
 Params = Mapping[str, Any]
 
 
@@ -76,13 +77,14 @@ class Inside:
     """What can be told of a fitted estimator, over the F matrix columns as they are before scaling.
 
     ``coefficients`` [F + 1, k] with the intercepts last, ``importances`` [F] that sum to 1; ``settings`` what was
-    made of parameters that depend on the data.
+    made of parameters that depend on the data, ``statistics`` what else is known, both under Oracle's names.
     """
 
     coefficients: Floats | None = None
     importances: Floats | None = None
     moments: Moments | None = None
     settings: Mapping[str, float | str] = field(default_factory=dict)
+    statistics: Mapping[str, float] = field(default_factory=dict)
     iterations: int | None = None
     converged: bool = True
 

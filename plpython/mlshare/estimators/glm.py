@@ -1,4 +1,7 @@
-"""Generalised linear models: logistic and linear regression, with the covariance of what they estimate."""
+"""Generalised linear models: logistic and linear regression, with the covariance of what they estimate.
+
+scikit-learn is imported where it is used: without it, a process that adds one partition starts much sooner.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn import linear_model
 
 from mlshare.covariance import MOST_PARAMETERS, Covariance
 from mlshare.estimators import newton
 from mlshare.estimators.base import Fitted, Floats, Held, Params, Problem
-from mlshare.estimators.linear import affine, probabilities, scaled, unconverged_is_fine
 from mlshare.estimators.scaling import Scaling
+from mlshare.estimators.scores import affine, probabilities, scaled, unconverged_is_fine
 
 Mask = NDArray[np.bool_]
 
@@ -29,6 +31,7 @@ class _Solved:
     intercepts: Floats
     iterations: int
     converged: bool
+    information: Floats | None = None
 
 
 def logistic(
@@ -46,7 +49,9 @@ def logistic(
     found = (_by_newton if narrow else _by_gradients)(params, used, y, weights)
     covariance = None
     if free:
-        information = _information(used, used @ found.coefficients + found.intercepts, weights)
+        information = found.information
+        if information is None:
+            information = _information(used, used @ found.coefficients + found.intercepts, weights)
         covariance = _covariance(scaling, information, kept, len(found.intercepts), None)
     whole = _spread(found.coefficients, kept)
     return affine(problem, scaling, whole, found.intercepts, found.iterations, found.converged, covariance)
@@ -55,10 +60,12 @@ def logistic(
 def _by_newton(params: Params, z: Floats, y: Floats, weights: Floats | None) -> _Solved:
     ridge = 0.0 if params["C"] is None else 1.0 / params["C"]
     found = newton.solve(z, y, weights, ridge, params.get("tol", 1e-7), int(params.get("max_iter", _ITERATIONS)))
-    return _Solved(found.weights[:-1, None], found.weights[-1:], found.iterations, found.converged)
+    return _Solved(found.weights[:-1, None], found.weights[-1:], found.iterations, found.converged, found.information)
 
 
 def _by_gradients(params: Params, z: Floats, y: Floats, weights: Floats | None) -> _Solved:
+    from sklearn import linear_model
+
     free, most = params["C"] is None, int(params.get("max_iter", _ITERATIONS))
     tolerance = params.get("tol", 1e-6 if free else 1e-4)
     model = linear_model.LogisticRegression(C=np.inf if free else params["C"], max_iter=most, tol=tolerance)
@@ -76,6 +83,8 @@ def least_squares(
     ``alpha`` is a shrinkage for each row, so that dependent columns do no harm; ``ridge`` one for all rows together.
     With ridge 0, a column that depends on those before it gets no coefficient, and the covariance is kept.
     """
+    from sklearn import linear_model
+
     scaling, target = scaled(problem, x, weights), Scaling.of(y, weights)
     z = scaling.apply(x)
     alpha = params["ridge"] if "ridge" in params else params["alpha"] * len(x)
@@ -107,9 +116,15 @@ def independent(z: Floats, weights: Floats | None) -> Mask:
     lengths[still] = 1.0
     correlations = moments / lengths[:, None] / lengths
     kept: Mask = ~still
-    if kept.all() and np.linalg.eigvalsh(correlations)[0] > _DEPENDENT * len(kept):
-        return kept
-    return _swept(correlations, kept)
+    return kept if kept.all() and _regular(correlations) else _swept(correlations, kept)
+
+
+def _regular(correlations: Floats) -> bool:
+    """Whether something is left of every column: the squares on the diagonal of Cholesky's factor are these shares."""
+    try:
+        return bool(np.linalg.cholesky(correlations).diagonal().min() > _DEPENDENT**0.5)
+    except np.linalg.LinAlgError:
+        return False
 
 
 def _swept(correlations: Floats, kept: Mask) -> Mask:

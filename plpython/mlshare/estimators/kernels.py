@@ -6,17 +6,25 @@ import numpy as np
 from sklearn import svm
 
 from mlshare.convert import graph
-from mlshare.estimators.base import Fitted, Floats, Held, Params, Problem
-from mlshare.estimators.linear import Scorer, calibrate, probabilities, scaled, unconverged_is_fine
+from mlshare.estimators.base import Fitted, Floats, Held, Inside, Params, Problem
+from mlshare.estimators.linear import Scorer, calibrate
 from mlshare.estimators.scaling import Scaling
+from mlshare.estimators.scores import probabilities, scaled, unconverged_is_fine
 
 _CACHE_MB = 200
 _ITERATIONS = 100_000
 
 
 def _gamma(params: Params, x: Floats) -> float:
-    """Relative to the number of columns, so that one range suits narrow and wide tables."""
+    """Relative to the number of columns, so that one range suits narrow and wide tables; or of a given width."""
+    if "std_dev" in params:
+        return float(0.5 / params["std_dev"] ** 2)
     return float(params["gamma"] / x.shape[1])
+
+
+def _end(params: Params) -> dict[str, float]:
+    """When to end."""
+    return {"max_iter": params.get("max_iter", _ITERATIONS), "tol": params.get("tol", 1e-3)}
 
 
 def _one_against_rest(params: Params, gamma: float, n_classes: int, z: Floats, y: Floats, own: Floats | None) -> Floats:
@@ -24,7 +32,7 @@ def _one_against_rest(params: Params, gamma: float, n_classes: int, z: Floats, y
     positives = [1] if n_classes == 2 else list(range(n_classes))
     out = np.zeros((len(z) + 1, len(positives)))
     for k, positive in enumerate(positives):
-        model = svm.SVC(C=params["C"], gamma=gamma, cache_size=_CACHE_MB, max_iter=_ITERATIONS)
+        model = svm.SVC(C=params["C"], gamma=gamma, cache_size=_CACHE_MB, **_end(params))
         with unconverged_is_fine():
             model.fit(z, y == positive, sample_weight=own)
         out[model.support_, k] = model.dual_coef_[0]
@@ -59,7 +67,7 @@ def svr(
     """Support vector regression of the standardised target."""
     scaling, target = scaled(problem, x, weights), Scaling.of(y, weights)
     z, gamma = scaling.apply(x), _gamma(params, x)
-    model = svm.SVR(C=params["C"], epsilon=params["epsilon"], gamma=gamma, cache_size=_CACHE_MB, max_iter=_ITERATIONS)
+    model = svm.SVR(C=params["C"], epsilon=params["epsilon"], gamma=gamma, cache_size=_CACHE_MB, **_end(params))
     with unconverged_is_fine():
         model.fit(z, target.apply(y), sample_weight=weights)
     own = np.zeros((len(z), 1))
@@ -78,4 +86,7 @@ def _machine(problem: Problem, scaling: Scaling, gamma: float, z: Floats, weight
     return Fitted(
         predict,
         lambda: graph.kernel_model(problem.task, (scaling.center, scaling.scale), gamma, support, own, bias),
+        inside=lambda: Inside(
+            settings={"SVMS_STD_DEV": (0.5 / gamma) ** 0.5}, statistics={"NUM_SUPPORT_VECTORS": len(support)}
+        ),
     )

@@ -2,67 +2,26 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from sklearn import linear_model, naive_bayes, svm
-from sklearn.exceptions import ConvergenceWarning
 
 from mlshare.convert import graph
-from mlshare.covariance import Covariance
-from mlshare.estimators.base import Fitted, Floats, Held, Inside, Params, Problem
+from mlshare.estimators.base import Fitted, Floats, Held, Inside, Moments, Params, Problem
 from mlshare.estimators.scaling import Scaling
+from mlshare.estimators.scores import affine, scaled, unconverged_is_fine
 from mlshare.sampling import folds
 
 Scorer = Callable[[Floats], Floats]
 
-
-@contextmanager
-def unconverged_is_fine() -> Iterator[None]:
-    """The iteration limit bounds the time on purpose; the search judges what comes out."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        yield
+_FOLDS = 3
 
 
-def probabilities(scores: Floats) -> Floats:
-    """Sigmoid of [n, 1] scores, softmax of [n, C]: [n, C]."""
-    both = np.hstack([np.zeros_like(scores), scores]) if scores.shape[1] == 1 else scores
-    powers = np.exp(both - both.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
-
-
-def affine(
-    problem: Problem,
-    scaling: Scaling,
-    slopes: Floats,
-    bias: Floats,
-    iterations: int | None = None,
-    converged: bool = True,
-    covariance: Covariance | None = None,
-) -> Fitted:
-    """Scores of the scaled columns, Z @ slopes [F, k] + bias [k]; the graph takes the raw ones."""
-    folded = slopes / scaling.scale[:, None]
-    moved = bias - scaling.center @ folded
-
-    def predict(x: Floats) -> Floats:
-        scores = scaling.apply(x) @ slopes + bias
-        return scores[:, 0] if problem.task == "regression" else probabilities(scores)
-
-    return Fitted(
-        predict,
-        lambda: graph.linear_model(problem.task, folded, moved),
-        covariance=covariance,
-        inside=lambda: Inside(coefficients=np.vstack([folded, moved]), iterations=iterations, converged=converged),
-    )
-
-
-def scaled(problem: Problem, x: Floats, weights: Floats | None) -> Scaling:
-    """How the matrix columns are standardised, unless the problem leaves them as they are."""
-    return Scaling.of(x, weights) if problem.scaled else Scaling.none(x)
+def _end(params: Params) -> dict[str, float]:
+    """When to end."""
+    return {"max_iter": params.get("max_iter", 1000), "tol": params.get("tol", 1e-4)}
 
 
 def linear_svr(
@@ -77,6 +36,7 @@ def linear_svr(
         loss="squared_epsilon_insensitive",
         dual=False,
         random_state=problem.seed,
+        **_end(params),
     )
     with unconverged_is_fine():
         model.fit(scaling.apply(x), target.apply(y), sample_weight=weights)
@@ -92,7 +52,8 @@ def linear_svc(
     z = scaling.apply(x)
 
     def fit(rows: Floats, labels: Floats, weights: Floats | None) -> Any:
-        model = svm.LinearSVC(C=params["C"], dual=False, random_state=problem.seed)
+        penalty = params.get("penalty", "l2")
+        model = svm.LinearSVC(C=params["C"], penalty=penalty, dual=False, random_state=problem.seed, **_end(params))
         with unconverged_is_fine():
             return model.fit(rows, labels, sample_weight=weights)
 
@@ -113,9 +74,14 @@ def calibrate(
     y: Floats,
     weights: Floats | None,
 ) -> tuple[Floats, Floats]:
-    """A logistic layer (slope [k, k], shift [k]) over the scores that ``fit`` gives rows it did not see."""
+    """A logistic layer (slope [k, k], shift [k]) over the scores that ``fit`` gives rows it did not see.
+
+    Where a class is too small for that, over the scores of the rows it saw.
+    """
     scores = None
-    for train, test in folds(y, 3, problem.seed, stratified=True):
+    everything = np.arange(len(y))
+    enough = np.bincount(y.astype(np.int64)).min() >= _FOLDS
+    for train, test in folds(y, _FOLDS, problem.seed, stratified=True) if enough else [(everything, everything)]:
         part = fit(z[train], y[train], None if weights is None else weights[train])(z[test])
         if scores is None:
             scores = np.zeros((len(y), part.shape[1]))
@@ -139,4 +105,10 @@ def gaussian_nb(
     return Fitted(
         lambda rows: np.asarray(model.predict_proba(scaling.apply(rows))),
         lambda: graph.gaussian_model(scaling.center, scaling.scale, -0.5 * precision, model.theta_.T * precision, bias),
+        inside=lambda: Inside(moments=_moments(model, scaling)),
     )
+
+
+def _moments(model: Any, scaling: Scaling) -> Moments:
+    scale = scaling.scale[:, None]
+    return Moments(model.class_prior_, model.theta_.T * scale + scaling.center[:, None], model.var_.T * scale**2)

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
 
 Floats = NDArray[np.float64]
 
 _HALVINGS = 20
+_FAR = 700.0  # exp of more is no number
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def _descend(problem: _Problem, enough: float, most: int) -> Solution:
     beta, scores = np.zeros(problem.x.shape[1]), np.zeros(len(problem.y))
     loss = problem.loss(beta, scores)
     for iteration in range(most + 1):
-        shares = expit(scores)
+        shares = 1.0 / (1.0 + np.exp(-np.clip(scores, -_FAR, _FAR)))
         gradient, information = problem.gradient(beta, shares), problem.information(shares)
         done = float(np.abs(gradient).max()) <= enough
         if done or iteration == most:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mlshare.errors import InvalidOptionValue
-from mlshare.estimators.base import Choice, Estimator, Number, Space, Task
+from mlshare.estimators.base import Choice, Estimator, Number, Space
+from mlshare.table import Task
 
 _LIBLINEAR_ROWS = 300_000
 _KERNEL_ROWS = 10_000
@@ -66,6 +67,21 @@ _XGB_FIRST = {
     "grow_policy": "lossguide",
 }
 
+_NETWORK: Space = {
+    "alpha": Number(1e-4, 1e2, log=True),
+    "activation": Choice(("logistic", "tanh", "relu")),
+    "solver": Choice(("lbfgs",)),
+    "max_iter": Choice((200,)),
+    "tol": Choice((1e-6,)),
+}
+_NETWORK_FIRST = {
+    "alpha": 1.0,
+    "activation": "logistic",
+    "solver": "lbfgs",
+    "max_iter": 200,
+    "tol": 1e-6,
+}
+
 _CLF: Task = "classification"
 _REG: Task = "regression"
 
@@ -102,6 +118,9 @@ REGISTRY: tuple[Estimator, ...] = (
         "LinearSVR", _REG, "onehot", "linear.linear_svr", _SVR, {"C": 1.0, "epsilon": 0.01},
         _SMALL, _LIBLINEAR_ROWS,
     ),
+    # Not among HeatWave's; never tried unless named.
+    Estimator("MLPClassifier", _CLF, "onehot", "neural.network", _NETWORK, _NETWORK_FIRST, 0),
+    Estimator("MLPRegressor", _REG, "onehot", "neural.network", _NETWORK, _NETWORK_FIRST, 0),
 )  # fmt: skip
 
 

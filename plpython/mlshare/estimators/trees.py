@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import lightgbm
@@ -10,7 +11,7 @@ import xgboost
 from sklearn import ensemble, tree
 
 from mlshare.convert import trees as convert
-from mlshare.estimators.base import Fitted, Floats, Held, Params, Problem
+from mlshare.estimators.base import Fitted, Floats, Held, Inside, Params, Problem
 from mlshare.estimators.scaling import Scaling
 
 _FLOAT32 = 1e30  # scikit-learn and XGBoost compare, and sum up, in float32
@@ -45,6 +46,11 @@ def _forest(problem: Problem, model: Any, x: Floats, y: Floats, weights: Floats 
     target = _target(problem, y, weights)
     model.fit(_clipped(x), target.apply(y), sample_weight=weights)
     members = [m.tree_ for m in getattr(model, "estimators_", [model])]
+
+    def inside() -> Inside:
+        sizes = {"NUM_TREES": len(members), "NUM_NODES": sum(t.node_count for t in members)}
+        return Inside(importances=model.feature_importances_, settings=_made_of(model), statistics=sizes)
+
     if problem.task == "regression":
         return Fitted(
             lambda rows: model.predict(_clipped(rows)) * target.scale + target.center,
@@ -55,6 +61,7 @@ def _forest(problem: Problem, model: Any, x: Floats, y: Floats, weights: Floats 
                 float(target.center),
                 float(target.scale),
             ),
+            inside=inside,
         )
     columns = slice(1, 2) if problem.n_classes == 2 else slice(0, problem.n_classes)
     return Fitted(
@@ -64,7 +71,34 @@ def _forest(problem: Problem, model: Any, x: Floats, y: Floats, weights: Floats 
             x.shape[1],
             problem.n_classes,
         ),
+        inside=inside,
     )
+
+
+_NAMES = {
+    "max_features_": "RFOR_MTRY",
+    "min_samples_leaf": "TREE_TERM_MINREC_NODE",
+    "min_samples_split": "TREE_TERM_MINREC_SPLIT",
+}
+
+
+def _made_of(model: Any) -> dict[str, float | str]:
+    """What became of settings that depend on the data."""
+    one = getattr(model, "estimators_", [model])[0]
+    return {name: getattr(one, attribute) for attribute, name in _NAMES.items()}
+
+
+def _limits(params: Params, rows: int, width: int) -> dict[str, Any]:
+    """scikit-learn's parameters: limits in percent become rows, no split asks for more columns than there are."""
+    own = dict(params)
+    for end in ("leaf", "split"):
+        percent = own.pop(f"min_percent_{end}", 0.0)
+        least = math.ceil(percent * rows / 100)
+        if least > own.get(f"min_samples_{end}", 0):
+            own[f"min_samples_{end}"] = max(least, 2 if end == "split" else 1)
+    if isinstance(own.get("max_features"), int):
+        own["max_features"] = min(own["max_features"], width)
+    return own
 
 
 def decision_tree(
@@ -72,7 +106,8 @@ def decision_tree(
 ) -> Fitted:
     """One tree."""
     kinds = {"classification": tree.DecisionTreeClassifier, "regression": tree.DecisionTreeRegressor}
-    return _forest(problem, kinds[problem.task](**params, random_state=problem.seed), x, y, weights)
+    own = _limits(params, *x.shape)
+    return _forest(problem, kinds[problem.task](**own, random_state=problem.seed), x, y, weights)
 
 
 def random_forest(
@@ -80,10 +115,10 @@ def random_forest(
 ) -> Fitted:
     """Bagged trees; each sees at most a bounded number of rows."""
     kinds = {"classification": ensemble.RandomForestClassifier, "regression": ensemble.RandomForestRegressor}
-    rows = _TREE_ROWS if len(x) > _TREE_ROWS else None
-    model = kinds[problem.task](
-        **params, max_samples=rows, random_state=problem.seed, n_jobs=_forest_threads(problem, held)
-    )
+    own = _limits(params, *x.shape)
+    rows = max(1, round(own.pop("max_samples", 1.0) * len(x)))
+    own["max_samples"] = None if rows == len(x) <= _TREE_ROWS else min(rows, _TREE_ROWS)
+    model = kinds[problem.task](**own, random_state=problem.seed, n_jobs=_forest_threads(problem, held))
     return _forest(problem, model, x, y, weights)
 
 
@@ -104,15 +139,21 @@ def extra_trees(
 
 
 def _boosted(
-    problem: Problem, predict: Any, members: Any, target: Scaling, width: int, rounds: int, tolerance: float
+    problem: Problem, predict: Any, members: Any, gains: Any, target: Scaling, width: int, rounds: int, tolerance: float
 ) -> Fitted:
-    """``predict`` gives the library's own answers, ``members`` reads its trees."""
+    """``predict`` gives the library's own answers, ``members`` reads its trees, ``gains`` what each column gave."""
+
+    def inside() -> Inside:
+        total = float(np.sum(gains()))
+        return Inside(importances=gains() / (total or 1.0), statistics={"NUM_ROUNDS": rounds})
+
     if problem.task == "regression":
         return Fitted(
             lambda rows: predict(rows) * target.scale + target.center,
             lambda: convert.regression_model(members(), width, 0.0, float(target.center), float(target.scale)),
             rounds,
             tolerance,
+            inside=inside,
         )
     n_scores = 1 if problem.n_classes == 2 else problem.n_classes
 
@@ -125,6 +166,7 @@ def _boosted(
         lambda: convert.boosted_model(members(), width, problem.n_classes, np.zeros(n_scores)),
         rounds,
         tolerance,
+        inside=inside,
     )
 
 
@@ -163,6 +205,7 @@ def lgbm(
         problem,
         lambda rows: booster.predict(rows, num_iteration=kept, num_threads=1),
         lambda: convert.from_lightgbm(booster.model_to_string(num_iteration=kept), n_scores),
+        lambda: booster.feature_importance("gain", iteration=kept),
         target,
         x.shape[1],
         kept,
@@ -217,12 +260,18 @@ def xgb(
         problem,
         lambda rows: booster.predict(xgboost.DMatrix(_clipped(rows), nthread=1)),
         lambda: convert.from_xgboost(booster.save_raw("json")),
+        lambda: _gains(booster, x.shape[1]),
         target,
         x.shape[1],
         booster.num_boosted_rounds(),
         # XGBoost adds up its trees in float32, the graph in float64.
         1e-5,
     )
+
+
+def _gains(booster: Any, width: int) -> Floats:
+    found = booster.get_score(importance_type="total_gain")
+    return np.array([found.get(f"f{i}", 0.0) for i in range(width)])
 
 
 def _watch_xgb(held: Held, target: Scaling) -> dict[str, Any]:

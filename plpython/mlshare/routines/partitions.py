@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from mlshare import db, errors
+from mlshare import catalog, db, errors, loading
 from mlshare.routines.boundary import routine
 from mlshare.routines.models import _given
 
@@ -21,7 +21,9 @@ _CONFLICTS = ("ERROR", "REPLACE", "IGNORE")
 
 
 @routine
-def ml_model_add_partition(model_handle: str | None, data_query: str | None, add_options: str | None) -> None:
+def ml_model_add_partition(
+    model_handle: str | None, data_query: str | None, add_options: str | None, search_path: str | None
+) -> None:
     from mlshare import partitions
 
     conflict = (add_options or "ERROR").upper()
@@ -30,7 +32,7 @@ def ml_model_add_partition(model_handle: str | None, data_query: str | None, add
             argument="add_options", reason=f'"{add_options}" is none of {", ".join(_CONFLICTS)}'
         )
     opened = partitions.open_to_change(_given(model_handle))
-    slices = _read(opened, data_query)
+    slices = _read(opened, data_query, search_path)
     there = [(g, key) for g, key in enumerate(slices.groups.keys) if key in opened.position]
     if there and conflict == "ERROR":
         names = [opened.position[key].name for _, key in there]
@@ -54,11 +56,13 @@ def ml_model_drop_partition(
 
 
 @routine
-def ml_model_refresh_partitions(model_handle: str | None, data_query: str | None) -> Iterator[tuple[str, str, int]]:
+def ml_model_refresh_partitions(
+    model_handle: str | None, data_query: str | None, search_path: str | None
+) -> Iterator[tuple[str, str, int]]:
     from mlshare import partitions
 
     opened = partitions.open_to_change(_given(model_handle))
-    slices = _read(opened, data_query)
+    slices = _read(opened, data_query, search_path)
     there = [(g, key) for g, key in enumerate(slices.groups.keys) if key in opened.position]
     before = {r["partition_id"]: r["fingerprint"] for r in partitions.listed(opened.model)}
     changed = [(g, key) for g, key in there if before[opened.position[key].id] != slices.fingerprints[g].hex()]
@@ -87,14 +91,13 @@ def _actions(opened: Opened, slices: Slices, slots: Sequence[Slot]) -> list[tupl
 # --- what they have in common --------------------------------------------------------------------
 
 
-def _read(opened: Opened, data_query: str | None) -> Slices:
-    from mlshare import frame, partitions, training
-    from mlshare.build.plan import Plan
+def _read(opened: Opened, data_query: str | None, search_path: str | None) -> Slices:
+    from mlshare import callers, partitions, training
 
     if data_query is None:
         raise errors.InvalidArgument(argument="data_query", reason="a query must be given")
     trunk = opened.trunk
-    source = frame.query(data_query)
+    source = callers.query(data_query, search_path)
     call = training.Call(source, trunk.target, _plan(opened), {}, None, trunk.rules, apart=_apart(opened, source))
     training.check(replace(call, plan=replace(call.plan, include=(), exclude=())))
     for column in trunk.keys:
@@ -136,6 +139,16 @@ def _names(opened: Opened) -> list[str]:
 
 def _listed(names: Sequence[str]) -> str:
     return f"{len(names)} partitions are there already: {', '.join(names[:10])}{', …' if len(names) > 10 else ''}."
+
+
+def directory_of(model: catalog.Model) -> Directory:
+    """The partitions of a model. Errors: NotPartitioned, and those of loading."""
+    from mlshare.partitioned import Directory
+
+    opened = loading.open_model(model)
+    if not isinstance(opened, Directory):
+        raise errors.NotPartitioned(handle=model.handle)
+    return opened
 
 
 def named(directory: Directory, handle: str, name: str | None, key: str | None) -> Partition:

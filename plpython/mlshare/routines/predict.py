@@ -123,10 +123,13 @@ def ml_score(
 
     chosen = opt.parse(options, opt.SCORE)
     model = catalog.find(_given(model_handle))
-    scorer = cache.scorer(model)
     if table_name is None or target_column_name is None or metric is None:
         raise errors.InvalidArgument(argument="NULL", reason="table_name, target_column_name and metric must be given")
     source = frame.relation(table_name)
-    score = db.in_snapshot(lambda: scoring.evaluate(source, target_column_name, scorer, metric, chosen))
+
+    def work() -> float:  # the model is looked up in the snapshot too: its partitions may change meanwhile
+        return scoring.evaluate(source, target_column_name, cache.scorer(catalog.find(model.name)), metric, chosen)
+
+    score = db.in_snapshot(work)
     store.touch(model)
     return (score,)
