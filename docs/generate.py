@@ -68,11 +68,14 @@ def objects() -> Iterator[Object]:
         for name, comment in _COMMENT.findall(text):
             comments.setdefault(name, []).append(comment.replace("''", "'"))
         for kind, signature, schema, name in _OBJECT.findall(text):
-            if not name.startswith("_"):
-                comment = comments[name].pop(0)
-                if not _CONVERTER.search(signature):
-                    line = re.sub(r"\s+", " ", signature).replace("( ", "(")
-                    yield Object(path.stem, kind, schema, name, line, comment)
+            if not name.startswith("_") and not _CONVERTER.search(signature):
+                line = re.sub(r"\s+", " ", signature).replace("( ", "(")
+                yield Object(path.stem, kind, schema, name, line, _next(comments[name]))
+
+
+def _next(comments: list[str]) -> str:
+    """The comment of the next routine of a name; several may share one."""
+    return comments.pop(0) if len(comments) > 1 else comments[0]
 
 
 def table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:

@@ -31,7 +31,7 @@ COMMENT ON FUNCTION sys._predict_row(json, text, jsonb) IS 'What ml_predict_row 
 -- Put into the calling query by the planner, which a setting would prevent: every name in it is qualified.
 CREATE OR REPLACE FUNCTION sys.ml_predict_row(input anyelement, model_handle text, options jsonb DEFAULT NULL) RETURNS jsonb
 LANGUAGE sql STABLE PARALLEL RESTRICTED
-AS 'SELECT sys._predict_row(pg_catalog.to_json(input), model_handle, options)';
+AS 'SELECT sys._predict_row(pg_catalog.to_json($1), $2, $3)';
 COMMENT ON FUNCTION sys.ml_predict_row(anyelement, text, jsonb) IS
     'Predicts a row of a table or query, given as it is: Prediction and ml_results alone';
 

@@ -37,7 +37,7 @@ OPEN += tuple(
 )
 CONVERTER = re.compile(
     r" SELECT (\* FROM )?sys\.\w+\(\$1, (\$2::pg_catalog\.jsonb|pg_catalog\.to_jsonb\(\$2\))(, \$\d)*\) "
-    r"|SELECT sys\._predict_row\(pg_catalog\.to_json\(input\), model_handle, options\)"
+    r"|SELECT sys\._predict_row\(pg_catalog\.to_json\(\$1\), \$2, \$3\)"
 )
 
 

@@ -88,7 +88,7 @@ def python_functions() -> dict[str, tuple[str, ...]]:
 
 
 def in_python() -> list[str]:
-    return sorted(key for key, routine in routines().items() if routine.language == "plpython3u")
+    return sorted(name for name, routine in routines().items() if routine.language == "plpython3u")
 
 
 @pytest.fixture(params=sorted(routines()))
@@ -151,14 +151,13 @@ def test_a_routine_can_be_installed_again(routine: Routine) -> None:
 def test_bodies_are_two_lines(name: str) -> None:
     routine = routines()[name]
     start = f'GD.get("mlshare") or plpy.execute("SELECT sys.{STARTER}()")'
-    call = f'return GD["mlshare"].{routine.name}({", ".join(routine.arguments)})'
+    call = f'return GD["mlshare"].{name}({", ".join(routine.arguments)})'
     assert routine.body.strip().splitlines() == [start, call]
 
 
 @pytest.mark.parametrize("name", [name for name in in_python() if name != STARTER])
 def test_signatures_agree(name: str) -> None:
-    routine = routines()[name]
-    assert python_functions()[routine.name] == routine.arguments
+    assert python_functions()[name] == routines()[name].arguments
 
 
 def test_every_exported_function_has_a_routine() -> None:
@@ -170,7 +169,7 @@ def test_every_exported_function_has_a_routine() -> None:
     )
     # Called by routines that SQL makes while it runs, or by the starter.
     inside = {"_as_owner", "check_environment"}
-    assert set(exported) - inside == {routines()[key].name for key in in_python()} - {STARTER}
+    assert set(exported) - inside == set(in_python()) - {STARTER}
 
 
 @pytest.mark.parametrize("path", AREAS, ids=lambda path: path.name)

@@ -90,8 +90,10 @@ def test_a_compiled_function_needs_nothing_of_us(db: Database, empty_db: Databas
 COMPILED = """
 CREATE TABLE apart.t AS SELECT n, n * 37 % 101 AS a, (ARRAY['x', 'y'])[1 + n % 2] AS b,
     CASE WHEN n * 37 % 101 + n % 2 * 30 > 60 THEN 'yes' ELSE 'no' END AS y FROM generate_series(1, 300) AS n;
-CALL sys.ml_train('apart.t', 'y', '{"model_list": ["LogisticRegression"], "time_budget": 0.01, "exclude_column_list": ["n"]}', 'l');
-CALL sys.ml_train('apart.t', 'y', '{"model_list": ["DecisionTreeClassifier"], "time_budget": 0.01, "exclude_column_list": ["n"]}', 't');
+CALL sys.ml_train('apart.t', 'y',
+                  '{"model_list": ["LogisticRegression"], "time_budget": 0.01, "exclude_column_list": ["n"]}', 'l');
+CALL sys.ml_train('apart.t', 'y',
+                  '{"model_list": ["DecisionTreeClassifier"], "time_budget": 0.01, "exclude_column_list": ["n"]}', 't');
 CALL sys.ml_model_compile('l', 'apart.linear');
 CALL sys.ml_model_compile('t', 'apart.trees');
 """

@@ -34,7 +34,7 @@ def score(scores: Additive, columns: Sequence[Column], k: int, care: Care) -> st
 
 
 def _shift(scores: Additive, column: Column, k: int) -> float:
-    """What the terms of a column leave out, whatever its value is: slope * x + shift is cheaper than slope * (x - c)."""
+    """What the terms of a column leave out, whatever its value is: slope * x is cheaper than slope * (x - center)."""
     measured = range(column.start, column.start + len(column.measures()))
     return float(sum(-_slope(scores, j, k) * scores.center[j] for j in measured if _shifts(scores, j, k)))
 
