@@ -487,3 +487,80 @@ AS {body};
 
 -- comment_on_compiled()
 COMMENT ON FUNCTION {function} ({types}) IS {text};
+
+-- --- shares of others -----------------------------------------------------------------------------
+
+-- private_endpoints()
+SELECT mlshare_share.setting_value('private_endpoints') = 'true';
+
+-- name_of_share_object(text, text)
+SELECT mlshare_share.check_name($1, $2, '[[:cntrl:]]');
+
+-- share_provider(text)
+-- One of the caller's own.
+SELECT provider_id, owner::text AS owner, provider_name, endpoint, sealed_token
+FROM mlshare_share.share_provider
+WHERE owner = mlshare_share.me() AND provider_name = mlshare_share.fold($1);
+
+-- share_object_taken(text, text)
+SELECT mlshare_share.taken($1, $2);
+
+-- insert_share_provider(text, text, bytea)
+INSERT INTO mlshare_share.share_provider (owner, provider_name, endpoint, sealed_token)
+VALUES (mlshare_share.me(), $1, $2, $3);
+
+-- update_share_provider(uuid, text, bytea)
+UPDATE mlshare_share.share_provider SET endpoint = $2, sealed_token = $3, updated = now() WHERE provider_id = $1;
+
+-- share_link(text)
+SELECT l.link_id, l.share_name, p.provider_id, p.owner::text AS owner, p.provider_name, p.endpoint, p.sealed_token
+FROM mlshare_share.share_link AS l JOIN mlshare_share.share_provider AS p USING (provider_id)
+WHERE l.owner = mlshare_share.me() AND l.link_name = mlshare_share.fold($1);
+
+-- default_schema()
+SELECT coalesce((SELECT nspname::text FROM pg_namespace WHERE nspname = current_user), 'public');
+
+-- create_link_data()
+CREATE TABLE {data} ({columns});
+
+-- create_link_view()
+CREATE VIEW {view} WITH (security_barrier) AS SELECT {columns} FROM {data};
+COMMENT ON VIEW {view} IS {comment};
+
+-- insert_link_view(uuid, text, text, text, text, text[], text)
+INSERT INTO mlshare_share.share_link_view
+    (owner, link_id, view, data, share_schema_name, share_table_name, column_names, where_clause)
+VALUES (mlshare_share.me(), $1, $2::regclass, $3::regclass, $4, $5, $6, $7);
+
+-- share_link_view(text)
+-- Locked: of two that refresh it, one waits and then finds it fresh.
+SELECT v.view_id, v.view::text AS view, v.data::text AS data, v.share_schema_name, v.share_table_name, v.column_names, v.where_clause,
+       v.table_version, v.file_ids, l.share_name, p.provider_id, p.owner::text AS owner, p.provider_name, p.endpoint,
+       p.sealed_token
+FROM mlshare_share.share_link_view AS v
+JOIN mlshare_share.share_link AS l USING (link_id)
+JOIN mlshare_share.share_provider AS p USING (provider_id)
+WHERE v.view = to_regclass($1) AND v.owner = mlshare_share.me()
+FOR UPDATE OF v;
+
+-- delete_link_files(text[])
+DELETE FROM {data} WHERE mlshare_file = ANY ($1);
+
+-- insert_link_rows(text, text)
+INSERT INTO {data} ({columns}, mlshare_file)
+SELECT {columns}, $2 FROM json_to_recordset($1::json) AS r ({record}) WHERE ({condition}
+);
+
+-- update_link_view(uuid, bigint, text[], integer)
+UPDATE mlshare_share.share_link_view SET table_version = $2, file_ids = $3, num_files = $4, refreshed = now()
+WHERE view_id = $1;
+
+-- analyze_link_data()
+ANALYZE {data};
+
+-- drop_link_view()
+DROP VIEW {view};
+DROP TABLE {data};
+
+-- delete_link_view(uuid)
+DELETE FROM mlshare_share.share_link_view WHERE view_id = $1;

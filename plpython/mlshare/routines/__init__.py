@@ -59,6 +59,15 @@ from mlshare.routines.scoring_functions import (
     prediction_probability,
     prediction_set,
 )
+from mlshare.routines.shares import (
+    create_share_link_view,
+    create_share_provider,
+    discover_available_shares,
+    discover_available_tables,
+    drop_share_link_view,
+    refresh_share_link_view,
+    set_share_provider_credential,
+)
 from mlshare.routines.sharing import _model_privileges, ml_model_grant, ml_model_revoke
 from mlshare.routines.train import ml_train
 from mlshare.routines.transfer import ml_model_export, ml_model_import
@@ -86,6 +95,11 @@ __all__ = [
     "drop_partition",
     "export_sermodel",
     "import_sermodel",
+    "create_share_link_view",
+    "create_share_provider",
+    "discover_available_shares",
+    "discover_available_tables",
+    "drop_share_link_view",
     "ml_create_or_upgrade_catalog",
     "ml_model_active",
     "ml_model_add_partition",
@@ -117,4 +131,6 @@ __all__ = [
     "prediction_probability",
     "prediction_set",
     "rename_model",
+    "refresh_share_link_view",
+    "set_share_provider_credential",
 ]
