@@ -2,7 +2,7 @@
 run := sh plpython/mlshare_tools/run.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test up down clean dsn psql install lint bench bench-plots docs build
+.PHONY: help demo share-demo share-stop test up down clean dsn psql install lint bench bench-plots docs build
 
 help:     ## list the targets
 	@grep -E '^[a-z-]+: +##' $(MAKEFILE_LIST) | sed 's/:  *## /\t/' | expand -t 13
@@ -18,6 +18,10 @@ dsn:      ## print a connection string of its superuser
 	@$(run) dsn
 psql:     ## open psql on it
 	@$(run) psql
+share-demo: ## publish a table, activate a profile, read it with the Delta Sharing client and train a classifier
+	@$(run) share-demo
+share-stop: ## end the worker and the server that share-demo left running
+	@$(run) share-stop
 test:     ## all set-up, linters, every suite; again against the Docker images where a daemon answers
 	@$(run) test $(ARGS)
 lint:     ## linters only

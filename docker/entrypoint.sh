@@ -70,5 +70,5 @@ if [ ! -s "$PGDATA/PG_VERSION" ]; then
     say "the cluster is ready"
 fi
 
-unset POSTGRES_PASSWORD POSTGRES_PASSWORD_FILE
+unset POSTGRES_PASSWORD POSTGRES_PASSWORD_FILE SHARE_PASSWORD
 exec "$@"

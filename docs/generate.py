@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from mlshare import errors, metrics, options
 from mlshare.estimators import registry
+from mlshare_server import errors as server_errors
 
 CHECKOUT = Path(__file__).parents[1]
 DOCS = CHECKOUT / "docs"
@@ -26,7 +27,14 @@ AREAS = {
     "68_scoring_functions": "Scoring functions",
     "69_mining_views": "Dictionary views",
     "70_transfer": "Export and import",
+    "71_share_names": "Data shares: settings",
+    "72_share_storage": "Data shares: who, and where to",
+    "73_share_shares": "Data shares: shares and their tables",
+    "74_share_publish": "Data shares: publishing",
+    "75_share_recipients": "Data shares: recipients",
+    "77_share_views": "Data shares: views",
     "80_sharing": "Sharing without a copy",
+    "81_share_consumer": "Data shares of others",
     "85_json": "Carried over from MySQL",
 }
 OPTIONS = {
@@ -38,14 +46,17 @@ OPTIONS = {
     "ml_model_compile": options.COMPILE,
 }
 _OBJECT = re.compile(
-    r"^CREATE OR REPLACE (FUNCTION|PROCEDURE|VIEW) ((sys|dbms_data_mining)\.(\w+)(?:.*?))(?= ?\n?LANGUAGE| AS\n| WITH \()",
+    r"^CREATE OR REPLACE (FUNCTION|PROCEDURE|VIEW) ((sys|dbms_data_mining|dbms_share)\.(\w+)(?:.*?))"
+    r"(?= ?\n?LANGUAGE| AS\n| WITH \()",
     re.M | re.S,
 )
 _COMMENT = re.compile(
-    r"^COMMENT ON (?:FUNCTION|PROCEDURE|VIEW) (?:sys|dbms_data_mining)\.(\w+)[^']*? IS\s+'((?:[^']|'')*)';", re.M
+    r"^COMMENT ON (?:FUNCTION|PROCEDURE|VIEW) (?:sys|dbms_data_mining|dbms_share)\.(\w+)[^']*? IS\s+'((?:[^']|'')*)';",
+    re.M,
 )
 # Functions that only convert a row and call the one of the same name that takes jsonb.
 _CONVERTER = re.compile(r'"row" (text|anyelement)\b')
+_RAISED = re.compile(r"RAISE EXCEPTION '((?:[^']|'')*)'[^;]*?ERRCODE = '(ML\d+)'", re.S)
 _SETTING = re.compile(r"^    \('(\w+)', +(\d+), +'(\w*)', +'([^']*)'\)", re.M)
 
 
@@ -64,11 +75,18 @@ def objects() -> Iterator[Object]:
     """The public objects in the order of the SQL sources."""
     for path in sorted((CHECKOUT / "sql").glob("*.sql")):
         text = path.read_text()
-        comments = {name: comment.replace("''", "'") for name, comment in _COMMENT.findall(text)}
+        comments: dict[str, list[str]] = {}
+        for name, comment in _COMMENT.findall(text):
+            comments.setdefault(name, []).append(comment.replace("''", "'"))
         for kind, signature, schema, name in _OBJECT.findall(text):
             if not name.startswith("_") and not _CONVERTER.search(signature):
                 line = re.sub(r"\s+", " ", signature).replace("( ", "(")
-                yield Object(path.stem, kind, schema, name, line, comments[name])
+                yield Object(path.stem, kind, schema, name, line, _next(comments[name]))
+
+
+def _next(comments: list[str]) -> str:
+    """The comment of the next routine of a name; several may share one."""
+    return comments.pop(0) if len(comments) > 1 else comments[0]
 
 
 def table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
@@ -158,7 +176,20 @@ def error_page() -> str:
         "thing. What varies is in italics, or `…` in a hint. Errors that are not listed, such as a missing table or a "
         "missing right on it, are PostgreSQL's."
     )
-    return f"{NOTE}\n\n# Errors\n\n{about}\n\n{table(('SQLSTATE', 'name', 'message', 'hint'), rows)}\n"
+    own = table(("SQLSTATE", "name", "message", "hint"), rows)
+    shares = table(("SQLSTATE", "message"), sorted(set(share_errors())))
+    return f"{NOTE}\n\n# Errors\n\n{about}\n\n{own}\n\n## Data shares\n\n{shares}\n"
+
+
+def share_errors() -> Iterator[tuple[str, str]]:
+    """State and message of what dbms_share and the publish worker raise."""
+    for path in sorted((CHECKOUT / "sql").glob("7?_share_*.sql")):
+        for message, state in _RAISED.findall(path.read_text()):
+            yield f"`{state}`", re.sub(r"%", "…", message.replace("''", "'"))
+    for each in vars(server_errors).values():
+        if isinstance(each, type) and issubclass(each, server_errors.ServerError) and each.sqlstate.startswith("ML"):
+            message = (each.__doc__ or "").split("\n\n")[0].strip()
+            yield f"`{each.sqlstate}`", re.sub(r"\{(\w+)\}", r"*\1*", message)
 
 
 # --- parts of other pages --------------------------------------------------------------------------
@@ -166,7 +197,8 @@ def error_page() -> str:
 
 def routines() -> str:
     """The table of routines in README.md."""
-    rows = ([f"[`{o.schema}.{o.name}`](docs/reference.md#{o.name})", o.comment] for o in objects())
+    shown = [o for o in objects() if "share" not in o.area or o.area == "80_sharing"]
+    rows = ([f"[`{o.schema}.{o.name}`](docs/reference.md#{o.name})", o.comment] for o in shown)
     return table(("routine or view", "what it does"), rows)
 
 

@@ -8,6 +8,33 @@ $python$;
 COMMENT ON FUNCTION sys.ml_predict_row(jsonb, text, jsonb) IS
     'Predicts one row given as JSON: the input with Prediction and ml_results added';
 
+-- What has no type yet, like a literal, goes to the form that takes text.
+CREATE OR REPLACE FUNCTION sys.ml_predict_row(input text, model_handle text, options jsonb DEFAULT NULL) RETURNS jsonb
+LANGUAGE plpython3u STABLE PARALLEL RESTRICTED
+SET search_path = pg_catalog, pg_temp
+AS $python$
+GD.get("mlshare") or plpy.execute("SELECT sys._start()")
+return GD["mlshare"].ml_predict_row(input, model_handle, options)
+$python$;
+COMMENT ON FUNCTION sys.ml_predict_row(text, text, jsonb) IS
+    'The same for a row given as the text of a JSON object';
+
+CREATE OR REPLACE FUNCTION sys._predict_row(input json, model_handle text, options jsonb) RETURNS jsonb
+LANGUAGE plpython3u STABLE PARALLEL RESTRICTED
+SET search_path = pg_catalog, pg_temp
+AS $python$
+GD.get("mlshare") or plpy.execute("SELECT sys._start()")
+return GD["mlshare"]._predict_row(input, model_handle, options)
+$python$;
+COMMENT ON FUNCTION sys._predict_row(json, text, jsonb) IS 'What ml_predict_row adds to a row';
+
+-- Put into the calling query by the planner, which a setting would prevent: every name in it is qualified.
+CREATE OR REPLACE FUNCTION sys.ml_predict_row(input anyelement, model_handle text, options jsonb DEFAULT NULL) RETURNS jsonb
+LANGUAGE sql STABLE PARALLEL RESTRICTED
+AS 'SELECT sys._predict_row(pg_catalog.to_json($1), $2, $3)';
+COMMENT ON FUNCTION sys.ml_predict_row(anyelement, text, jsonb) IS
+    'Predicts a row of a table or query, given as it is: Prediction and ml_results alone';
+
 CREATE OR REPLACE PROCEDURE sys.ml_predict_table(
     table_name regclass, model_handle text, output_table_name text, options jsonb DEFAULT NULL)
 LANGUAGE plpython3u

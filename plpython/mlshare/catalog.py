@@ -81,7 +81,7 @@ def find(handle: str, privilege: Privilege = "PREDICT", some: bool = False) -> M
         _moment = moment
     model = _found.get(handle)
     if model is None:
-        model = _found[handle] = _look_up(handle, str(moment["role"]), bool(moment["own"]))
+        model = _found[handle] = _look_up(handle, str(moment["role"]), bool(db.value("has_catalog")))
     return model.require(privilege, some or privilege == "PREDICT")
 
 

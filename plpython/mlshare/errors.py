@@ -171,6 +171,7 @@ class ExecutorFailed(MlshareError):
     """executor "{executor}" failed: {reason}"""
 
     sqlstate = "ML112"
+    default_hint = "Its workers need this version of mlshare with the extra cluster; its logs may say more."
 
 
 # --- the process beside the backend --------------------------------------------------------------
@@ -422,6 +423,68 @@ class UnseenKey(MlshareError):
 
     sqlstate = "ML509"
     default_hint = "The setting unseen_key of the model decides: null, error or fallback."
+
+
+# --- shares of others ----------------------------------------------------------------------------
+
+
+class ShareReadError(MlshareError):
+    """the share cannot be read"""
+
+    sqlstate = "ML660"
+
+
+class EndpointRefused(ShareReadError):
+    """ "{host}" is not a place to read shares from: {reason}"""
+
+    sqlstate = "ML661"
+    default_hint = (
+        "An administrator can allow it: CALL dbms_share.update_default_share_property('private_endpoints', 'true')."
+    )
+
+
+class ShareServerError(ShareReadError):
+    """the server "{host}" cannot be used: {reason}"""
+
+    sqlstate = "ML662"
+
+
+class TokenRefused(ShareReadError):
+    """the server "{host}" refuses the token"""
+
+    sqlstate = "ML663"
+    default_hint = "Ask the provider for a new profile and CALL dbms_share.set_share_provider_credential(…)."
+
+
+class ShareNotFound(ShareReadError):
+    """{name} is not shared"""
+
+    sqlstate = "ML664"
+
+
+class ProviderCredential(ShareReadError):
+    """the token of provider "{name}" cannot be used here"""
+
+    sqlstate = "ML665"
+    default_hint = "It is bound to this server and to the endpoint: CALL dbms_share.set_share_provider_credential(…)."
+
+
+class InvalidProfile(ShareReadError):
+    """this is not a profile of a share: {reason}"""
+
+    sqlstate = "ML666"
+
+
+class UnreadableColumn(ShareReadError):
+    """column "{column}" of {table} cannot be a column here: {reason}"""
+
+    sqlstate = "ML667"
+
+
+class UnknownShareObject(ShareReadError):
+    """{kind} "{name}" does not exist"""
+
+    sqlstate = "ML603"
 
 
 # --- the installation ----------------------------------------------------------------------------

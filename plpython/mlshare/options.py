@@ -114,15 +114,6 @@ TRAIN = {
         "the name of an executor", _text, "Fit the partitions on this cluster; sys.ml_executors lists what there is."
     ),
 }
-PARTITION_RULES = {  # option: field of mlshare.rules.Rules
-    "partition_columns": "columns",
-    "max_partitions": "max_partitions",
-    "partition_build_type": "build_type",
-    "min_rows_per_partition": "min_rows",
-    "on_partition_error": "on_partition_error",
-    "unseen_key": "unseen_key",
-    "executor": "executor",
-}
 PREDICT = {
     "threshold": Option(
         "a number between 0 and 1",

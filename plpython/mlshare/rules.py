@@ -6,7 +6,18 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
+from mlshare.errors import InvalidOptionValue
+
 MAX_PARTITIONS = 1000
+_OPTIONS = {  # of ml_train, and the fields that they are
+    "partition_columns": "columns",
+    "max_partitions": "max_partitions",
+    "partition_build_type": "build_type",
+    "min_rows_per_partition": "min_rows",
+    "on_partition_error": "on_partition_error",
+    "unseen_key": "unseen_key",
+    "executor": "executor",
+}
 
 
 @dataclass(frozen=True)
@@ -30,6 +41,17 @@ class Rules:
     def has_fallback(self) -> bool:
         """Whether one more sub-model is fitted on all rows."""
         return "fallback" in (self.on_partition_error, self.unseen_key)
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any]) -> Rules | None:
+        """The rules that checked options of ml_train give; None for one model of all rows. InvalidOptionValue."""
+        given = {field: options[name] for name, field in _OPTIONS.items() if name in options}
+        if "columns" in given:
+            return cls(**{**given, "columns": tuple(given["columns"])})
+        for name in options:
+            if name in _OPTIONS:
+                raise InvalidOptionValue(option=name, reason="it needs the option partition_columns")
+        return None
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "columns": list(self.columns)}

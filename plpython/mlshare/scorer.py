@@ -71,7 +71,7 @@ class _Encoded:
         self.inputs = self._encoder.inputs
         self._outputs = _OUTPUTS[parsed.task]
         self._n_classes = len(parsed.classes or ())
-        frugal = str(parsed.document["algorithm"]).startswith(_FRUGAL)
+        frugal = str(parsed.document.get("algorithm")).startswith(_FRUGAL)
         self.rows_at_once = MANY_ROWS if frugal else BATCH_ROWS
         self._require_shape()
 

@@ -110,7 +110,14 @@ def _write_to(model: catalog.Model, source: frame.Source, parts: dict[str, str],
         parts = {**parts, "columns": columns, "names": ", ".join(names)}
         if not _written_inline(model, rows, parts, options.get("threshold")):
             run(Job(rows, model, options.get("threshold")), f"write_{parts['what']}", rows, parts)
-    db.run("add_primary_key", output=parts["output"], columns=", ".join(map(db.quote_ident, key or [KEY])))
+    _add_key(parts["output"], key)
+
+
+def _add_key(output: str, key: list[str]) -> None:
+    db.run("add_primary_key", output=output, columns=", ".join(map(db.quote_ident, key or [KEY])))
+    if not key:
+        db.run("continue_identity", output=output)
+        db.run("skip_identity", output, output=output)
 
 
 @contextmanager

@@ -30,6 +30,7 @@ TASKS = {
     "audit_partitions": "mlshare.audit.partitions:run",
     "compile": "mlshare.compile:run",
     "build": "mlshare.build.job:run",
+    "share": "mlshare.shares.task:run",
 }
 
 _PR_SET_PDEATHSIG = 1

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from mlshare_tools import build, cluster, database, demo, demo_data, install, migrate, preload, suite
+from mlshare_tools import build, cluster, database, demo, demo_data, install, migrate, preload, share_demo, suite
 from mlshare_tools.server import ensure_server
 from mlshare_tools.shell import ToolError, say
 
@@ -71,6 +71,21 @@ def cmd_demo(args: argparse.Namespace) -> None:
     with_tools()
     data = demo_data.from_csv(args.csv, args.target) if args.csv else demo_data.bundled("breast_cancer")
     demo.run(cluster.existing().dsn("postgres"), data)
+
+
+def cmd_share_demo(_args: argparse.Namespace) -> None:
+    if not os.environ.get("MLSHARE_IN_TOOLS"):
+        environments = up().environments
+        environments.ensure_extras("server")
+        environments.ensure_clients()
+    with_tools()
+    private = cluster.existing()
+    demo = share_demo.ShareDemo(private.dsn("postgres"), share_demo.home(), share_demo.Names())
+    demo.run(private.environments.clients / "bin" / "python")
+
+
+def cmd_share_stop(_args: argparse.Namespace) -> None:
+    share_demo.stop(share_demo.home())
 
 
 def cmd_bench(args: argparse.Namespace) -> int:
@@ -157,6 +172,8 @@ def parser() -> argparse.ArgumentParser:
     add = command(cmd_demo, "share a model between two roles, step by step")
     add.add_argument("--csv", type=Path, help="data of your own instead of the bundled set")
     add.add_argument("--target", help="the column of it to predict")
+    command(cmd_share_demo, "publish a table, and read it as a data scientist without an account")
+    command(cmd_share_stop, "end the worker and the server that share-demo left running")
     add = command(cmd_bench, "measure speed and, where its data is given, the quality of automatic training")
     add.add_argument("data", nargs="?", help="directory of the data files")
     add.add_argument("--quick", action="store_true", help="small tables, one round")

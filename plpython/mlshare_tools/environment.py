@@ -77,6 +77,7 @@ class Environments:
 
     def __init__(self, home: Path, python: Path) -> None:
         self.venv, self.tools = home / "venv", home / "tools"
+        self.clients = home / "clients"
         self.wheels = home / "wheel"
         self.python = python
         self.stamps = Stamps(home / "stamps")
@@ -93,6 +94,11 @@ class Environments:
         wanted = requirements(*extras)
         with_base = (*wanted, str(self.python), *requirements())
         self._once("-".join(extras), lambda: self._install_extras(extras, wanted), *with_base)
+
+    def ensure_clients(self) -> Path:
+        """Make the environment of the clients that tests run against the sharing server; its Python."""
+        self._once("clients", self._make_clients, str(self.python), *requirements("clients"))
+        return self.clients / "bin" / "python"
 
     def _once(self, name: str, make: Any, *inputs: str) -> None:
         if not self.stamps.fresh(name, value := digest(*inputs)):
@@ -120,6 +126,12 @@ class Environments:
         with step("installing what a Dask cluster needs"):
             pip_install(self.tools, self.venv, *requirements("cluster"))
             compile_all(self.venv, self.python)
+
+    def _make_clients(self) -> None:
+        with step("making the environment of data share clients"):
+            shutil.rmtree(self.clients, ignore_errors=True)
+            run([self.python, "-m", "venv", self.clients])
+            pip_install(self.clients, self.clients, *requirements("clients"))
 
     def _install_extras(self, extras: tuple[str, ...], wanted: list[str]) -> None:
         with step(f"installing {' and '.join(extras)} tools"):

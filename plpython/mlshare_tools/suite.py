@@ -134,7 +134,7 @@ def build_image(report: Report, base: str, tag: str) -> str:
 
 def run(cluster: Cluster, arguments: Sequence[str]) -> int:
     """Everything, with further arguments for pytest; the exit status."""
-    cluster.environments.ensure_extras("test", "lint")
+    cluster.environments.ensure_extras("test", "lint", "server")
     report = Report(cluster)
     lint(report)
     where = f"the private cluster (PostgreSQL {cluster.server.major})"
@@ -145,7 +145,7 @@ def run(cluster: Cluster, arguments: Sequence[str]) -> int:
 
 def run_lint(cluster: Cluster) -> int:
     """Only the linters; the exit status."""
-    cluster.environments.ensure_extras("test", "lint")
+    cluster.environments.ensure_extras("test", "lint", "server")
     report = Report(cluster)
     lint(report)
     return report.finish()

@@ -97,10 +97,14 @@ ELSEWHERE = {
     "FunctionExists": "test_compile.py",
     "NotCompilable": "test_compile.py",
     "CompiledTooLarge": "test_compile.py",
+    **dict.fromkeys(("EndpointRefused", "TokenRefused", "ShareNotFound"), "../sharing/test_consumer.py"),
+    **dict.fromkeys(("ProviderCredential", "InvalidProfile", "UnknownShareObject"), "../sharing/test_consumer.py"),
+    **dict.fromkeys(("ShareServerError", "UnreadableColumn"), "../sharing/test_consumer_hostile.py"),
 }
 NOT_REACHED = {
     "MlshareError": "the base class",
     "ModelObjectError": "the base class of what a model object can be",
+    "ShareReadError": "the base class of what can happen when shares of others are read",
     "TrainingFailed": "a converted model that answers otherwise would be a fault of ours",
     "ChildError": "a task that fails unexpectedly would be a fault of ours",
     "InstallationError": "needs a server that was set up wrongly",

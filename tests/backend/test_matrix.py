@@ -70,6 +70,16 @@ CALLS = {
     "_create_key": "SELECT sys._create_key()",
     "_as_owner": 'SELECT sys."_as_owner_{o}"()',
 }
+# The views of data shares; tests/sharing looks at what they show.
+SHARES = [
+    "shares", "share_tables", "share_schemas", "share_versions", "share_files", "share_detached_files", "share_jobs",
+    "share_job_segments", "share_recipients", "share_recipient_grants", "share_events", "share_recipient_events",
+    "lineage_cloud_storage_links",
+]  # fmt: skip
+VIEWS = [f"{form}_{name}" for name in SHARES for form in ("all", "user", "dba")]
+VIEWS += ["all_shareable_objects", "all_share_default_settings"]
+VIEWS += ["user_share_providers", "user_share_links", "user_share_link_views"]
+CALLS |= {name: f"TABLE sys.{name}" for name in VIEWS}
 KINDS = ("superuser", "owner", "user", "PREDICT", "SELECT", "ALTER", "plain")
 
 
@@ -104,12 +114,12 @@ def outcome(connection: psycopg.Connection, statement: str) -> str:
 def test_roles_and_routines(
     made: World, sessions: dict[str, psycopg.Connection], golden: Callable[[str, str], None]
 ) -> None:
-    lines = [f"{'':30}" + "".join(f"{kind:>11}" for kind in KINDS)]
+    lines = [f"{'':34}" + "".join(f"{kind:>11}" for kind in KINDS)]
     for name, statement in CALLS.items():
         text = statement.replace("{{", "{").replace("}}", "}") if name == "ml_model_import" else statement
         for place, word in (("{h}", "t_int"), ("{o}", made.owner), ("{g}", made.third)):
             text = text.replace(place, word)
-        lines.append(f"{name:30}" + "".join(f"{outcome(sessions[kind], text):>11}" for kind in KINDS))
+        lines.append(f"{name:34}" + "".join(f"{outcome(sessions[kind], text):>11}" for kind in KINDS))
     golden("role_routine_matrix.txt", "\n".join(line.rstrip() for line in lines) + "\n")
 
 

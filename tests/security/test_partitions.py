@@ -158,7 +158,7 @@ HOSTILE_KEYS = {
     "too_long": '\'["east", "x"]\'',
     "empty": "'[]'",
     "json_null": "'null'",
-    "deep": "(repeat('[', 3000) || repeat(']', 3000))::jsonb",
+    "deep": "(repeat('[', 1900) || repeat(']', 1900))::jsonb",
 }
 
 

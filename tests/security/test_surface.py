@@ -31,7 +31,12 @@ FROM pg_proc WHERE pronamespace IN ('sys'::regnamespace, 'dbms_data_mining'::reg
 
 
 # Readable by whoever has USAGE on the schema; the last two show only what the caller may see.
-OPEN = ("relation sys.ml_settings", "relation sys.ml_model_privileges", "relation sys.ml_cache")
+OPEN = (
+    "relation sys.all_share_default_settings",
+    "relation sys.ml_settings",
+    "relation sys.ml_model_privileges",
+    "relation sys.ml_cache",
+)
 OPEN += tuple(
     f"relation sys.{scope}_mining_model{v}"
     for scope in ("all", "user")
@@ -39,6 +44,7 @@ OPEN += tuple(
 )
 CONVERTER = re.compile(
     r" SELECT (\* FROM )?sys\.\w+\(\$1, (\$2::pg_catalog\.jsonb|pg_catalog\.to_jsonb\(\$2\))(, \$\d)*\) "
+    r"|SELECT sys\._predict_row\(pg_catalog\.to_json\(\$1\), \$2, \$3\)"
 )
 
 

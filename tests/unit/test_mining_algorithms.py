@@ -102,6 +102,22 @@ def test_tiny_slices(function: str, given: dict[str, Any], target: str) -> None:
     assert result["n_rows"] == len(y) and result["score"] is not None
 
 
+@pytest.mark.parametrize("algorithm", ["ALGO_GENERALIZED_LINEAR_MODEL", "ALGO_SUPPORT_VECTOR_MACHINES"])
+def test_huge_numbers_are_standardised_or_refused(algorithm: str) -> None:
+    huge = Table((*TABLE.columns, numbers("h", (RNG.normal(size=300) * 1e100).tolist())))
+    plan = _plan("CLASSIFICATION", {"ALGO_NAME": algorithm}, "two")
+    assert single.fit(huge, plan)[0]["n_rows"] == 300
+    with pytest.raises(errors.TrainingDataError, match="not to be standardised"):
+        single.fit(huge, replace(plan, scaled=False))
+
+
+@pytest.mark.parametrize(("function", "target"), [("CLASSIFICATION", "two"), ("REGRESSION", "amount")])
+def test_kernels_refuse_what_they_cannot_tell_apart(function: str, target: str) -> None:
+    given = {"ALGO_NAME": "ALGO_SUPPORT_VECTOR_MACHINES", "SVMS_KERNEL_FUNCTION": "SVMS_GAUSSIAN"}
+    with pytest.raises(errors.TrainingDataError, match="Gaussian kernel"):  # seconds since 1970
+        single.fit(TABLE, replace(_plan(function, given, target), scaled=False))
+
+
 @pytest.mark.parametrize("activation", ["LOG_SIG", "LINEAR", "TANH", "RELU"])
 @pytest.mark.parametrize("layers", ["0", "2"])
 @pytest.mark.parametrize("target", ["two", "three", "amount"])

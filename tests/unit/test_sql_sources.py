@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -17,6 +18,8 @@ ROOT = build.CHECKOUT
 AREAS = sorted((ROOT / "sql").glob("*.sql"))
 # Without it nothing of ours is loaded yet, so it is the one body that does more than call.
 STARTER = "_start"
+# Procedures that wait for a worker, which sees what is committed only.
+COMMITTING = {"publish_share_wait", "validate_share_storage"}
 PINNED = ["pg_catalog", "pg_temp"]
 # Statements that may run again and again.
 RERUNNABLE = {
@@ -98,6 +101,11 @@ def routine(request: pytest.FixtureRequest) -> Routine:
 
 
 def test_search_path_is_pinned(routine: Routine) -> None:
+    if routine.name in COMMITTING:
+        # PostgreSQL lets no procedure with a SET clause commit; these only call routines that pin it, by full names.
+        names = re.findall(r"(?:PERFORM|CALL|NOT|:=) ([\w.]+)\(", routine.body)
+        assert "COMMIT;" in routine.body and names and all("." in name for name in names)
+        return
     if "set" not in routine.options:
         # Without a path of its own, so that the planner can put it into a query: then nothing may be looked up.
         assert routine.language == "sql" and not lookups(routine.body)

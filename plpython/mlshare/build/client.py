@@ -41,9 +41,9 @@ class Executor:
             raise executor.failed("its address does not begin with tls://")
         return executor
 
-    def failed(self, reason: str, error: Exception | None = None) -> ExecutorFailed:
+    def failed(self, reason: str, detail: object = None) -> ExecutorFailed:
         """The error for this executor."""
-        return ExecutorFailed(executor=self.name, reason=reason, detail=None if error is None else str(error)[:500])
+        return ExecutorFailed(executor=self.name, reason=reason, detail=None if detail is None else str(detail)[:500])
 
 
 def connect(executor: Executor) -> Any:

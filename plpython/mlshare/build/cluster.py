@@ -89,19 +89,11 @@ class _Run:
                 future = self._landed.get(timeout=_SILENCE_SECONDS)
             except queue.Empty:
                 if refused:
-                    raise self._unreadable() from None
+                    raise self._executor.failed("a message of its scheduler is refused", ", ".join(refused)) from None
                 self._threads = self._ask() or self._threads
                 continue
             self._receive(future)
             refused.clear()
-
-    def _unreadable(self) -> ExecutorFailed:
-        return ExecutorFailed(
-            executor=self._executor.name,
-            reason="a message of its scheduler is refused",
-            detail=", ".join(refused)[:500],
-            hint="Its workers' logs may say more; they need this version of mlshare, with the extra cluster.",
-        )
 
     def _wait_for_workers(self) -> int:
         while not (threads := self._ask()):

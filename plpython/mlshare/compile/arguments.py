@@ -86,6 +86,11 @@ class Argument:
             return sql.cast(sql.cast(self.plain, "text"), "float8")
         return self.plain if self.type == "float8" else sql.cast(self.plain, "float8")
 
+    @property
+    def text(self) -> str | None:
+        """The string with all its spaces, if that is no work."""
+        return f'({self.plain} COLLATE pg_catalog."C")' if self.type in ("text", "varchar") else None
+
     def _moment(self) -> str:
         if self.type == "timestamptz":
             # Unlike a cast, this does not depend on the session's time zone.

@@ -6,6 +6,7 @@ import numpy as np
 from sklearn import svm
 
 from mlshare.convert import graph
+from mlshare.errors import TrainingDataError
 from mlshare.estimators.base import Fitted, Floats, Held, Inside, Params, Problem
 from mlshare.estimators.linear import Scorer, calibrate
 from mlshare.estimators.scaling import Scaling
@@ -13,6 +14,7 @@ from mlshare.estimators.scores import probabilities, scaled, unconverged_is_fine
 
 _CACHE_MB = 200
 _ITERATIONS = 100_000
+_LOST = 1e-7  # of an exponent
 
 
 def _gamma(params: Params, x: Floats) -> float:
@@ -40,6 +42,21 @@ def _one_against_rest(params: Params, gamma: float, n_classes: int, z: Floats, y
     return out
 
 
+def _centred(problem: Problem, x: Floats, weights: Floats | None) -> Scaling:
+    """Standardised, or only moved, which changes no distance and keeps their digits."""
+    scaling = scaled(problem, x, weights)
+    return scaling if problem.scaled else Scaling(x.mean(axis=0), scaling.scale)
+
+
+def _require_precision(gamma: float, z: Floats) -> None:
+    """TrainingDataError where distances, which are differences of squares, would be lost in rounding."""
+    if gamma * float((z**2).sum(axis=1).max()) * np.finfo(np.float64).eps > _LOST:
+        raise TrainingDataError(
+            reason="its numbers are too large for a Gaussian kernel of this width",
+            hint="Leave PREP_AUTO on, scale the columns, or give a greater SVMS_STD_DEV.",
+        )
+
+
 def _kernel(a: Floats, b: Floats, gamma: float) -> Floats:
     distance = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1) - 2 * (a @ b.T)
     return np.asarray(np.exp(-gamma * distance))
@@ -49,8 +66,9 @@ def svc(
     problem: Problem, params: Params, x: Floats, y: Floats, held: Held | None, weights: Floats | None = None
 ) -> Fitted:
     """SVC, one class against the rest; a logistic layer over its scores gives probabilities."""
-    scaling = scaled(problem, x, weights)
+    scaling = _centred(problem, x, weights)
     z, gamma = scaling.apply(x), _gamma(params, x)
+    _require_precision(gamma, z)
 
     def fit(rows: Floats, labels: Floats, weights: Floats | None) -> Scorer:
         own = _one_against_rest(params, gamma, problem.n_classes, rows, labels, weights)
@@ -65,8 +83,9 @@ def svr(
     problem: Problem, params: Params, x: Floats, y: Floats, held: Held | None, weights: Floats | None = None
 ) -> Fitted:
     """Support vector regression of the standardised target."""
-    scaling, target = scaled(problem, x, weights), Scaling.of(y, weights)
+    scaling, target = _centred(problem, x, weights), Scaling.of(y, weights)
     z, gamma = scaling.apply(x), _gamma(params, x)
+    _require_precision(gamma, z)
     model = svm.SVR(C=params["C"], epsilon=params["epsilon"], gamma=gamma, cache_size=_CACHE_MB, **_end(params))
     with unconverged_is_fine():
         model.fit(z, target.apply(y), sample_weight=weights)

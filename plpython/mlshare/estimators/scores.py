@@ -10,8 +10,11 @@ import numpy as np
 
 from mlshare.convert import graph
 from mlshare.covariance import Covariance
+from mlshare.errors import TrainingDataError
 from mlshare.estimators.base import Fitted, Floats, Inside, Problem
 from mlshare.estimators.scaling import Scaling
+
+_LARGEST = 1e15  # without standardisation
 
 
 @contextmanager
@@ -57,5 +60,15 @@ def affine(
 
 
 def scaled(problem: Problem, x: Floats, weights: Floats | None) -> Scaling:
-    """How the matrix columns are standardised, unless the problem leaves them as they are."""
-    return Scaling.of(x, weights) if problem.scaled else Scaling.none(x)
+    """How the matrix columns are standardised, unless the problem leaves them as they are.
+
+    Raises TrainingDataError if it does with numbers so large that their squares, and libraries, lose their way.
+    """
+    if problem.scaled:
+        return Scaling.of(x, weights)
+    if np.abs(x).max(initial=0.0) > _LARGEST:
+        raise TrainingDataError(
+            reason=f"it holds numbers above {_LARGEST:g}, and is not to be standardised",
+            hint="Leave PREP_AUTO on, or scale the column.",
+        )
+    return Scaling.none(x)

@@ -42,6 +42,7 @@ from mlshare.routines.partitions import (
     ml_model_refresh_partitions,
 )
 from mlshare.routines.predict import (
+    _predict_row,
     _scored,
     _scored_values,
     ml_predict,
@@ -58,6 +59,15 @@ from mlshare.routines.scoring_functions import (
     prediction_probability,
     prediction_set,
 )
+from mlshare.routines.shares import (
+    create_share_link_view,
+    create_share_provider,
+    discover_available_shares,
+    discover_available_tables,
+    drop_share_link_view,
+    refresh_share_link_view,
+    set_share_provider_credential,
+)
 from mlshare.routines.sharing import _model_privileges, ml_model_grant, ml_model_revoke
 from mlshare.routines.train import ml_train
 from mlshare.routines.transfer import ml_model_export, ml_model_import
@@ -73,6 +83,7 @@ __all__ = [
     "_mining_model_views",
     "_mining_models",
     "_model_privileges",
+    "_predict_row",
     "_scored",
     "_scored_values",
     "add_partition",
@@ -80,8 +91,13 @@ __all__ = [
     "check_environment",
     "create_model",
     "create_model2",
+    "create_share_link_view",
+    "create_share_provider",
+    "discover_available_shares",
+    "discover_available_tables",
     "drop_model",
     "drop_partition",
+    "drop_share_link_view",
     "export_sermodel",
     "import_sermodel",
     "ml_create_or_upgrade_catalog",
@@ -114,5 +130,7 @@ __all__ = [
     "prediction_number",
     "prediction_probability",
     "prediction_set",
+    "refresh_share_link_view",
     "rename_model",
+    "set_share_provider_credential",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from itertools import chain, islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlshare import cache, catalog, db, errors, store
 from mlshare import options as opt
@@ -22,13 +22,31 @@ def ml_predict_row(input: str | None, model_handle: str | None, options: str | N
     loaded = cache.entry(catalog.find(_given(model_handle)))
     if input is None:
         return None
-    row = json.loads(input)
+    row = _parsed(input)
+    return loaded.results.completed(input.strip() if row else "{}", _predicted(loaded, row, input, options))
+
+
+@routine
+def _predict_row(input: str | None, model_handle: str | None, options: str | None) -> str | None:
+    loaded = cache.entry(catalog.find(_given(model_handle)))
+    if input is None:
+        return None
+    return loaded.results.completed("{}", _predicted(loaded, _parsed(input), input, options))
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    try:
+        row = json.loads(text)
+    except ValueError:
+        row = None
     if not isinstance(row, dict):
         raise errors.InvalidArgument(argument="input", reason="it is not a JSON object")
-    prediction = loaded.scorer.predict_row(row, input)
-    if options is not None:
-        prediction = _with_options(loaded, prediction, options)
-    return loaded.results.completed(input, prediction)
+    return row
+
+
+def _predicted(loaded: cache.Entry, row: dict[str, Any], document: str, options: str | None) -> Prediction:
+    prediction = loaded.scorer.predict_row(row, document)
+    return prediction if options is None else _with_options(loaded, prediction, options)
 
 
 def _with_options(loaded: cache.Entry, prediction: Prediction, options: str) -> Prediction:

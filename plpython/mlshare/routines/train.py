@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from mlshare import errors
 from mlshare import options as opt
 from mlshare.routines.boundary import routine
@@ -15,6 +13,7 @@ def ml_train(
 ) -> tuple[str]:
     from mlshare import frame, training
     from mlshare.build.plan import Plan
+    from mlshare.rules import Rules
 
     chosen = opt.parse_train(options)
     if table_name is None:
@@ -24,18 +23,6 @@ def ml_train(
             argument="target_column_name", reason="classification and regression need a target column"
         )
     plan = Plan.from_options(target_column_name, chosen["task"], chosen)
-    call = training.Call(frame.relation(table_name), target_column_name, plan, chosen, model_handle, _rules(chosen))
+    rules = Rules.from_options(chosen)
+    call = training.Call(frame.relation(table_name), target_column_name, plan, chosen, model_handle, rules)
     return (training.train_partitions(call) if call.rules else training.train(call),)
-
-
-def _rules(chosen: dict[str, Any]) -> Any:
-    """The rules of partitions that the options give; None for one model of all rows."""
-    from mlshare.rules import Rules
-
-    given = {field: chosen[name] for name, field in opt.PARTITION_RULES.items() if name in chosen}
-    if "columns" in given:
-        return Rules(**{**given, "columns": tuple(given["columns"])})
-    if given:
-        name = next(name for name, field in opt.PARTITION_RULES.items() if field in given)
-        raise errors.InvalidOptionValue(option=name, reason="it needs the option partition_columns")
-    return None

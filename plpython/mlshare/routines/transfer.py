@@ -133,7 +133,8 @@ def _read_export(table: str) -> tuple[bytes, dict[str, Any]]:
     for name, bases in {
         "chunk_id": ("int2", "int4", "int8"),
         "model_object": ("bytea",),
-        "model_metadata": ("jsonb", "json"),
+        # Text is how it arrives through a data share.
+        "model_metadata": ("jsonb", "json", "text"),
     }.items():
         if columns.get(name) not in bases:
             raise errors.InvalidExportTable(table=table, reason=f"column {name} is missing or not {bases[0]}")

@@ -1,0 +1,1 @@
+"""Reading shares of any Delta Sharing server: in the process beside the backend, which the network may keep waiting."""

@@ -1,0 +1,1 @@
+"""Tests any Delta Sharing server against the protocol."""

@@ -1,0 +1,1 @@
+"""The sharing server: the Delta Sharing protocol over what the worker published."""

@@ -1,0 +1,1 @@
+"""The publish worker: takes jobs, reads tables as their owner, writes Parquet."""
