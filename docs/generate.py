@@ -22,6 +22,10 @@ AREAS = {
     "50_load": "Loading",
     "60_predict": "Predicting and scoring",
     "65_compile": "Compiling to SQL",
+    "66_partitions": "Partitions",
+    "67_data_mining": "Oracle's package",
+    "68_scoring_functions": "Scoring functions",
+    "69_mining_views": "Dictionary views",
     "70_transfer": "Export and import",
     "71_share_names": "Data shares: settings",
     "72_share_storage": "Data shares: who, and where to",
@@ -42,21 +46,26 @@ OPTIONS = {
     "ml_model_compile": options.COMPILE,
 }
 _OBJECT = re.compile(
-    r"^CREATE OR REPLACE (FUNCTION|PROCEDURE|VIEW) ((?:sys|dbms_share)\.(\w+)(?:.*?))(?= ?\n?LANGUAGE| AS\n| WITH \()",
+    r"^CREATE OR REPLACE (FUNCTION|PROCEDURE|VIEW) ((sys|dbms_data_mining|dbms_share)\.(\w+)(?:.*?))"
+    r"(?= ?\n?LANGUAGE| AS\n| WITH \()",
     re.M | re.S,
 )
 _COMMENT = re.compile(
-    r"^COMMENT ON (?:FUNCTION|PROCEDURE|VIEW) (?:sys|dbms_share)\.(\w+)[^']*? IS\s+'((?:[^']|'')*)';", re.M
+    r"^COMMENT ON (?:FUNCTION|PROCEDURE|VIEW) (?:sys|dbms_data_mining|dbms_share)\.(\w+)[^']*? IS\s+'((?:[^']|'')*)';",
+    re.M,
 )
+# Functions that only convert a row and call the one of the same name that takes jsonb.
+_CONVERTER = re.compile(r'"row" (text|anyelement)\b')
 _RAISED = re.compile(r"RAISE EXCEPTION '((?:[^']|'')*)'[^;]*?ERRCODE = '(ML\d+)'", re.S)
 _SETTING = re.compile(r"^    \('(\w+)', +(\d+), +'(\w*)', +'([^']*)'\)", re.M)
 
 
 class Object(NamedTuple):
-    """A public routine or view of schema sys."""
+    """A public routine or view."""
 
     area: str
     kind: str
+    schema: str
     name: str
     signature: str
     comment: str
@@ -66,10 +75,18 @@ def objects() -> Iterator[Object]:
     """The public objects in the order of the SQL sources."""
     for path in sorted((CHECKOUT / "sql").glob("*.sql")):
         text = path.read_text()
-        comments = {name: comment.replace("''", "'") for name, comment in _COMMENT.findall(text)}
-        for kind, signature, name in _OBJECT.findall(text):
-            if not name.startswith("_"):
-                yield Object(path.stem, kind, name, re.sub(r"\s+", " ", signature).replace("( ", "("), comments[name])
+        comments: dict[str, list[str]] = {}
+        for name, comment in _COMMENT.findall(text):
+            comments.setdefault(name, []).append(comment.replace("''", "'"))
+        for kind, signature, schema, name in _OBJECT.findall(text):
+            if not name.startswith("_") and not _CONVERTER.search(signature):
+                line = re.sub(r"\s+", " ", signature).replace("( ", "(")
+                yield Object(path.stem, kind, schema, name, line, _next(comments[name]))
+
+
+def _next(comments: list[str]) -> str:
+    """The comment of the next routine of a name; several may share one."""
+    return comments.pop(0) if len(comments) > 1 else comments[0]
 
 
 def table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
@@ -85,8 +102,8 @@ def table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 def reference() -> str:
     """The page of all routines, views and options."""
     parts = [
-        f"{NOTE}\n\n# Reference\n\nRoutines are in the schema that they are shown with; SQL folds capitals, so "
-        "`sys.ML_TRAIN` is the same. A procedure is for `CALL`, a function for `SELECT`; an argument with a default may be left out or NULL. "
+        f"{NOTE}\n\n# Reference\n\nSQL folds capitals, so `sys.ML_TRAIN` is `sys.ml_train`. A "
+        "procedure is for `CALL`, a function for `SELECT`; an argument with a default may be left out or NULL. "
         "[models.md](models.md) explains tasks, columns and metadata, [errors.md](errors.md) lists the errors.",
     ]
     area = ""
@@ -181,7 +198,7 @@ def share_errors() -> Iterator[tuple[str, str]]:
 def routines() -> str:
     """The table of routines in README.md."""
     shown = [o for o in objects() if "share" not in o.area or o.area == "80_sharing"]
-    rows = ([f"[`sys.{o.name}`](docs/reference.md#{o.name})", o.comment] for o in shown)
+    rows = ([f"[`{o.schema}.{o.name}`](docs/reference.md#{o.name})", o.comment] for o in shown)
     return table(("routine or view", "what it does"), rows)
 
 
@@ -189,7 +206,7 @@ def algorithms() -> str:
     """The algorithms by task."""
     rows = []
     for e in registry.REGISTRY:
-        tried = f"up to {e.auto_rows:,} rows" if e.auto_rows else "always"
+        tried = {None: "always", 0: "only if named"}.get(e.auto_rows, f"up to {e.auto_rows or 0:,} rows")
         rows.append((f"`{e.name}`", e.task, tried, f"{e.max_rows:,}" if e.max_rows else "all"))
     return table(("algorithm", "task", "tried by itself", "rows it is fitted on, at most"), rows)
 

@@ -8,7 +8,7 @@ ROUTINES = """
 SELECT 'routine ' || p.oid::regprocedure || ' owner ' || pg_get_userbyid(p.proowner)
        || ' acl ' || coalesce((SELECT string_agg(a::text, ' ' ORDER BY a::text) FROM unnest(p.proacl) AS a), '-')
        || E'\\n' || coalesce(obj_description(p.oid, 'pg_proc'), 'NO COMMENT') || E'\\n' || pg_get_functiondef(p.oid)
-FROM pg_proc AS p WHERE p.pronamespace = 'sys'::regnamespace ORDER BY 1
+FROM pg_proc AS p WHERE p.pronamespace IN ('sys'::regnamespace, 'dbms_data_mining'::regnamespace) ORDER BY 1
 """
 RELATIONS = """
 SELECT 'relation ' || c.oid::regclass || ' kind ' || c.relkind::text || ' owner ' || pg_get_userbyid(c.relowner)
@@ -29,7 +29,7 @@ FROM pg_class AS c WHERE c.relnamespace = 'sys'::regnamespace ORDER BY 1
 SCHEMAS = """
 SELECT 'schema ' || nspname || ' acl ' || coalesce(nspacl::text, '-') || ' '
        || coalesce(obj_description(oid, 'pg_namespace'), 'NO COMMENT')
-FROM pg_namespace WHERE nspname = 'sys'
+FROM pg_namespace WHERE nspname IN ('sys', 'dbms_data_mining') ORDER BY 1
 """
 MIGRATIONS = "SELECT name || ' ' || version || ' ' || body_sha256 FROM sys._migration ORDER BY 1"
 MEMBERS = """

@@ -65,9 +65,10 @@ def main() -> int:
             for row in source:
                 found.append(row)
                 print(report.line(row), flush=True)
+                # A run that is ended early leaves what it has measured.
+                RESULTS.write_text(report.document(found, where, how(args)))
     finally:
         place.remove()
-    RESULTS.write_text(report.document(found, where, how(args)))
     print(report.summary(found))
     return int(bool(report.missed(found)))
 

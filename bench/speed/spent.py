@@ -15,27 +15,26 @@ from place import ALGORITHMS, Place, drop, one
 
 PROFILER = """
 CREATE OR REPLACE FUNCTION public.bench_spent(call text) RETURNS text LANGUAGE plpython3u AS $$
-import functools, json, time
-from mlshare import db, frame, results, scorer, scoring
-spent, running = {}, []
+import functools, json, threading, time
+from mlshare import arrays, batches, db, encoding, results, scorer
+spent, own = {}, threading.local()
 def clocked(name, function):
     @functools.wraps(function)
     def work(*args, **parts):
-        label = name or args[0]
-        start = time.process_time()
+        label, running = name or args[0], own.__dict__.setdefault("running", [])
+        start = time.thread_time()
         running.append(0.0)
         try:
             return function(*args, **parts)
         finally:
-            taken = time.process_time() - start
+            taken = time.thread_time() - start
             spent[label] = spent.get(label, 0.0) + taken - running.pop()
             if running:
                 running[-1] += taken
     return work
 places = [(db, "query", ""), (db, "run", ""), (scorer._Encoded, "_run", "predict"),
-          (scorer._Encoded, "predict", "encode"), (frame, "_table", "numpy columns"),
-          (results.Codebook, "encode", "codes"), (results.Codebook, "entries", "documents"),
-          (scoring.Job, "columns", "the rest in Python")]
+          (encoding.Encoder, "encode", "encode"), (arrays, "table", "numpy columns"),
+          (results.Codebook, "encode", "codes"), (batches.Job, "_rendered_labels", "codes")]
 kept = [getattr(where, name) for where, name, _ in places]
 for (where, name, label), function in zip(places, kept):
     setattr(where, name, clocked(label, function))
@@ -53,9 +52,9 @@ PARTS = {
     "numpy columns": ("numpy columns",),
     "encode": ("encode",),
     "predict": ("predict",),
-    "codes and documents": ("codes", "documents", "the rest in Python"),
-    "write": ("write_labels",),
-    "key and index": ("add_primary_key", "make_identity", "continue_identity"),
+    "codes and documents": ("codes",),
+    "write": ("write_labels", "write_inline"),
+    "key and index": ("add_primary_key", "make_identity", "continue_identity", "skip_identity"),
 }
 
 

@@ -2,70 +2,152 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from dataclasses import dataclass, field
+from collections import Counter, OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeGuard
 
 from mlshare import catalog, loading
 
 if TYPE_CHECKING:
+    from mlshare.partitioned import AnyScorer, Directory, Partition, PartitionedScorer
     from mlshare.results import Results
     from mlshare.scorer import Scorer
 
-Key = tuple[str, str, str | None]
+Key = tuple[str, str, int, str | None]  # owner, handle, partition (0: the model itself), digest
+
+_SESSION_BYTES = 100_000  # what an open session of a small sub-model takes, whatever its size
 
 
 @dataclass
 class Entry:
-    """A loaded model; ``size`` is an estimate of its memory in bytes."""
+    """A loaded model; ``size`` is an estimate of its memory in bytes, ``attributes`` its inputs but the key columns."""
 
-    scorer: Scorer
+    scorer: AnyScorer
     results: Results
     size: int
+    attributes: dict[str, None]
     hits: int = 0
+    expressions: dict[tuple[str, ...], str | None] = field(default_factory=dict)  # see mlshare.inline
     loaded_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
 _entries: OrderedDict[Key, Entry] = OrderedDict()
+_partitions: OrderedDict[Key, Scorer] = OrderedDict()
+
+
+# What was made of an entry for a caller, row after row: the same look-up (see catalog.find) means the same rights.
+_last: tuple[catalog.Model, Entry, Entry] | None = None
 
 
 def entry(model: catalog.Model) -> Entry:
-    """The open model. ``model`` comes from catalog.find: its digest says which bytes the caller may use now."""
-    key = (model.owner, model.handle, model.digest)
+    """The open model. ``model`` comes from catalog.find: its digest says which bytes the caller may use now.
+
+    A partitioned model comes as the caller may use it: with the partitions that the caller has PREDICT on.
+    """
+    global _last
+    key = (model.owner, model.handle, 0, model.digest)
     found = _entries.get(key)
     if found is None:
         found = _load(model, key)
     found.hits += 1
     _entries.move_to_end(key)
-    return found
+    if not _is_partitioned(found.scorer):
+        return found
+    if _last is None or _last[0] is not model or _last[1] is not found:
+        _last = model, found, replace(found, scorer=_scorer(model, found.scorer.directory))
+    return _last[2]
 
 
-def scorer(model: catalog.Model) -> Scorer:
+def _is_partitioned(scorer: AnyScorer) -> TypeGuard[PartitionedScorer]:
+    return hasattr(scorer, "directory")  # by its class, that would have to be imported for every model
+
+
+def scorer(model: catalog.Model) -> AnyScorer:
     return entry(model).scorer
 
 
 def _load(model: catalog.Model, key: Key) -> Entry:
     from mlshare.results import Results
+    from mlshare.scorer import Scorer
 
-    forget(model.owner, model.handle)
+    _forget_old(key)
     opened = loading.open_model(model)
-    loaded = _entries[key] = Entry(opened, Results(opened), opened.nbytes)
-    _shrink(loading.limit("cache_size") << 20)
+    usable = opened if isinstance(opened, Scorer) else _scorer(model, opened)
+    attributes = {i.name: None for i in usable.inputs if i.name not in usable.key_columns}
+    loaded = _entries[key] = Entry(usable, Results(usable), usable.nbytes, attributes)
+    _shrink()
     return loaded
 
 
-def _shrink(limit: int) -> None:
-    """Lets go of the least recently used models until the rest fits; the newest one stays in any case."""
-    while len(_entries) > 1 and sum(e.size for e in _entries.values()) > limit:
-        _entries.popitem(last=False)
+# --- partitioned models --------------------------------------------------------------------------
+
+
+def _scorer(model: catalog.Model, directory: Directory) -> PartitionedScorer:
+    """A partitioned model with the caller's rights: nothing of it may be kept for the next caller."""
+    from mlshare.partitioned import PartitionedScorer
+
+    return PartitionedScorer(model.name, directory, partial(partitions, model), model.partitions("PREDICT"))
+
+
+def partitions(model: catalog.Model, wanted: Sequence[Partition]) -> list[Scorer]:
+    """Open sub-models; those that are not loaded yet are read together."""
+    if len(wanted) == 1:  # row after row
+        key = (model.owner, model.handle, wanted[0].id, wanted[0].digest)
+        if key in _partitions:
+            _partitions.move_to_end(key)
+            return [_partitions[key]]
+    keys = [(model.owner, model.handle, p.id, p.digest) for p in wanted]
+    missing = [p for p, key in zip(wanted, keys, strict=True) if key not in _partitions]
+    for partition, opened in zip(missing, loading.open_partitions(model, missing) if missing else (), strict=True):
+        _partitions[model.owner, model.handle, partition.id, partition.digest] = opened
+    found = [_partitions[key] for key in keys]
+    for key in keys:
+        _partitions.move_to_end(key)
+    if missing:
+        _shrink()
+    return found
+
+
+# --- what is kept --------------------------------------------------------------------------------
+
+
+def _size(scorer: Scorer) -> int:
+    return scorer.nbytes + _SESSION_BYTES
+
+
+def _shrink() -> None:
+    """Lets go of what was not used for the longest time until the rest fits; the newest model stays in any case."""
+    limit = loading.limit("cache_size") << 20
+    total = sum(e.size for e in _entries.values()) + sum(map(_size, _partitions.values()))
+    while total > limit and _partitions:
+        total -= _size(_partitions.popitem(last=False)[1])
+    while total > limit and len(_entries) > 1:
+        total -= _entries.popitem(last=False)[1].size
+
+
+def _forget_old(key: Key) -> None:
+    """Earlier versions of what is about to be loaded. Sub-models stay: most partitions of a new version are the old."""
+    for other in [k for k in _entries if k[:3] == key[:3]]:
+        del _entries[other]
 
 
 def forget(owner: str, handle: str) -> None:
-    for key in [k for k in _entries if k[:2] == (owner, handle)]:
-        del _entries[key]
+    global _last
+    _last = None
+    for kept in (_entries, _partitions):
+        for key in [k for k in kept if k[:2] == (owner, handle)]:
+            del kept[key]
 
 
-def entries() -> dict[Key, Entry]:
-    """What is loaded, least recently used first. Callers must check which of it the caller may see."""
-    return dict(_entries)
+def entries() -> dict[tuple[str, str, str | None], Entry]:
+    """Loaded models by owner, handle and digest, least recently used first; with the size of their sub-models.
+
+    Callers must check which of it the caller may see.
+    """
+    parts: Counter[tuple[str, str]] = Counter()
+    for (owner, handle, _, _), opened in _partitions.items():
+        parts[owner, handle] += _size(opened)
+    return {(o, h, digest): replace(e, size=e.size + parts[o, h]) for (o, h, _, digest), e in _entries.items()}

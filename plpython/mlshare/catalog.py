@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
 from mlshare import db, errors
@@ -24,13 +24,17 @@ _SEARCH_PATH = "pg_catalog, pg_temp"
 
 @dataclass(frozen=True)
 class Model:
-    """A model that the caller was found to have a privilege on, at this moment."""
+    """A model that the caller was found to have a privilege on, at this moment.
+
+    ``partial`` are the privileges on single partitions, by their numbers, beyond those on the whole model.
+    """
 
     owner: str
     handle: str
     digest: str | None
     privileges: frozenset[str]
     own: bool
+    partial: Mapping[int, frozenset[str]] = field(default_factory=dict)
 
     @property
     def schema(self) -> str:
@@ -41,8 +45,15 @@ class Model:
         """The form that names this model and no other."""
         return f"{self.handle}@{self.owner}"
 
-    def require(self, privilege: Privilege) -> Model:
-        if privilege not in self.privileges:
+    def partitions(self, privilege: Privilege) -> frozenset[int] | None:
+        """The partitions on which the caller has a privilege; None: all of them."""
+        if privilege in self.privileges:
+            return None
+        return frozenset(n for n, granted in self.partial.items() if privilege in granted)
+
+    def require(self, privilege: Privilege, some: bool = False) -> Model:
+        """The model itself, if the caller has the privilege on it, or on ``some`` of its partitions."""
+        if privilege not in self.privileges and not (some and self.partitions(privilege)):
             raise errors.ModelPrivilege(
                 handle=self.handle,
                 privilege=privilege,
@@ -54,10 +65,12 @@ class Model:
 # --- looking up ----------------------------------------------------------------------------------
 
 
-def find(handle: str, privilege: Privilege = "PREDICT") -> Model:
+def find(handle: str, privilege: Privilege = "PREDICT", some: bool = False) -> Model:
     """The model a caller means by a handle, after a check in SQL that the caller has the privilege.
 
-    A handle is the caller's own model first, then one shared with the caller; ``handle@owner`` names one exactly.
+    ``some``: on single partitions is enough, and always is for PREDICT; the caller of this function must then look
+    at ``Model.partitions``, which for PREDICT mlshare.cache does. A handle is the caller's own model first, then one
+    shared with the caller; ``handle@owner`` names one exactly.
     Errors: ModelNotFound, AmbiguousModel, ModelPrivilege.
     """
     global _moment
@@ -68,8 +81,8 @@ def find(handle: str, privilege: Privilege = "PREDICT") -> Model:
         _moment = moment
     model = _found.get(handle)
     if model is None:
-        model = _found[handle] = _look_up(handle, str(moment["role"]), bool(moment["own"]))
-    return model.require(privilege)
+        model = _found[handle] = _look_up(handle, str(moment["role"]), bool(db.value("has_catalog")))
+    return model.require(privilege, some or privilege == "PREDICT")
 
 
 # What was found, for as long as the same role acts on the same snapshot and nobody has changed anything in the whole
@@ -130,10 +143,21 @@ def _shared_by(owner: str, role: str, handle: str) -> Model | None:
     row = as_owner(owner, lambda schema: db.one("shared_model", handle, role, schema=schema))
     if row is None:
         return None
-    granted = frozenset[str]().union(*(PRIVILEGES[p] for p in row["privileges"]))
+    privileges, partial = granted(row)
+    return (
+        Model(owner, handle, row["digest"], privileges, own=False, partial=partial) if privileges or partial else None
+    )
+
+
+def granted(row: db.Row) -> tuple[frozenset[str], dict[int, frozenset[str]]]:
+    """Privileges on a whole model and, by number, on single partitions, of a row with as_owner, privileges, partial."""
+    privileges = frozenset[str]().union(*(PRIVILEGES[p] for p in row["privileges"]))
     if row["as_owner"]:
-        granted = PRIVILEGES["ALTER"]
-    return Model(owner, handle, row["digest"], granted, own=False) if granted else None
+        privileges = PRIVILEGES["ALTER"]
+    partial: dict[int, frozenset[str]] = {}
+    for number, _, privilege in (text.partition(" ") for text in row["partial"]):
+        partial[int(number)] = partial.get(int(number), frozenset()) | PRIVILEGES[privilege]
+    return privileges, partial
 
 
 def as_owner(owner: str, work: Callable[[str], T]) -> T:

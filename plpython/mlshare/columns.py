@@ -15,9 +15,17 @@ from mlshare.table import Column, Kind, Table
 from mlshare.text import is_prose
 
 MAX_CLASSES = 200
-_LEAST_CLASS_ROWS = 5
-_LEAST_ROWS = 10
 _MOST_MISSING = 0.2
+
+Weights = NDArray[np.float64] | None
+
+
+@dataclass(frozen=True)
+class Least:
+    """How many rows there must be with a target, and of each class."""
+
+    rows: int = 10
+    of_class: int = 5
 
 
 @dataclass(frozen=True)
@@ -46,23 +54,28 @@ def is_null(column: Column) -> NDArray[np.bool_]:
     return np.isnan(column.values)
 
 
-def split_target(table: Table, name: str) -> tuple[Table, Column]:
-    """The feature columns and the target column, of the rows where the target is not NULL."""
+def rows_of(table: Table, rows: NDArray[np.int64]) -> Table:
+    """Some rows of a table."""
+    return table if len(rows) == len(table) else Table(tuple(take(c, rows) for c in table.columns))
+
+
+def split_target(table: Table, name: str, weights: Weights) -> tuple[Table, Column, Weights]:
+    """The feature columns, the target column and the row weights, of the rows where the target is not NULL."""
     found = [c for c in table.columns if c.name == name]
     if not found:
         raise ColumnNotFound(column=name, table="the training data")
     rows = np.flatnonzero(~is_null(found[0]))
-    others = [c for c in table.columns if c.name != name]
+    others = Table(tuple(c for c in table.columns if c.name != name))
     if len(rows) == len(table):
-        return Table(tuple(others)), found[0]
-    return Table(tuple(take(c, rows) for c in others)), take(found[0], rows)
+        return others, found[0], weights
+    return rows_of(others, rows), take(found[0], rows), None if weights is None else weights[rows]
 
 
-def learnable(column: Column, task: str) -> Target:
+def learnable(column: Column, task: str, least: Least) -> Target:
     """The target as numbers; raises InvalidTarget, TooFewRows."""
-    if len(column) < _LEAST_ROWS:
-        raise TooFewRows(reason=f"{len(column)} rows have a target, at least {_LEAST_ROWS} are needed")
-    return _classes(column) if task == "classification" else _values(column)
+    if len(column) < least.rows:
+        raise TooFewRows(reason=f"{len(column)} rows have a target, at least {least.rows} are needed")
+    return _classes(column, least.of_class) if task == "classification" else _values(column)
 
 
 def _values(column: Column) -> Target:
@@ -73,7 +86,7 @@ def _values(column: Column) -> Target:
     return Target(column.name, "numeric", column.values, None)
 
 
-def _classes(column: Column) -> Target:
+def _classes(column: Column, least_rows: int) -> Target:
     if column.kind in ("date", "timestamp"):
         raise InvalidTarget(column=column.name, reason=f"a {column.kind} cannot be a class")
     data: NDArray[Any] = np.asarray(column.codes if column.values is None else column.values)
@@ -87,9 +100,9 @@ def _classes(column: Column) -> Target:
     labels = [_label(column, value) for value in present.tolist()]
     if len(labels) < 2:
         raise InvalidTarget(column=column.name, reason="it has fewer than two distinct values")
-    rare = [label for label, n in zip(labels, counts, strict=True) if n < _LEAST_CLASS_ROWS]
+    rare = [label for label, n in zip(labels, counts, strict=True) if n < least_rows]
     if rare:
-        raise TooFewRows(reason=f'class {rare[0]!r} of column "{column.name}" has fewer than 5 rows')
+        raise TooFewRows(reason=f'class {rare[0]!r} of column "{column.name}" has fewer than {least_rows} rows')
     order = sorted(range(len(labels)), key=lambda i: labels[i])
     place = np.empty(len(order), dtype=np.float64)
     place[order] = np.arange(len(order))
@@ -131,6 +144,10 @@ def _as_text(column: Column) -> Column:
 
 
 def _useless(column: Column) -> str | None:
+    if column.values is not None:
+        low, high = column.values.min(), column.values.max()
+        if low == low:  # no NaN, no NULL
+            return "constant" if low == high else None
     missing = float(is_null(column).mean())
     if missing == 1.0:
         return "all values are missing"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 from typing import Any, TypeVar
 
 import plpy  # type: ignore[import-not-found]
@@ -22,14 +22,13 @@ _HEADER = re.compile(r"^-- (\w+)\(([^)]*)\)\s*$", re.MULTILINE)
 
 @cache
 def _statements() -> dict[str, tuple[str, list[str]]]:
-    """Named statements of statements.sql: text and parameter types."""
-    with open(os.path.join(os.path.dirname(__file__), "statements.sql"), encoding="utf-8") as file:
-        text = file.read()
-    _, *parts = _HEADER.split(text)
-    return {
-        name: (body.strip().rstrip(";"), [t.strip() for t in types.split(",") if t.strip()])
-        for name, types, body in zip(parts[0::3], parts[1::3], parts[2::3], strict=True)
-    }
+    """Named statements of the .sql files beside this one: text and parameter types."""
+    found = {}
+    for path in sorted(Path(__file__).parent.glob("statements*.sql")):
+        _, *parts = _HEADER.split(path.read_text(encoding="utf-8"))
+        for name, types, body in zip(parts[0::3], parts[1::3], parts[2::3], strict=True):
+            found[name] = body.strip().rstrip(";"), [t.strip() for t in types.split(",") if t.strip()]
+    return found
 
 
 @cache
@@ -57,6 +56,13 @@ def not_there() -> tuple[type[Exception], ...]:
     return found.UndefinedTable, found.InvalidSchemaName, found.InsufficientPrivilege
 
 
+def unreadable() -> tuple[type[Exception], ...]:
+    """Errors of a catalog whose tables are not what they were made as."""
+    found = plpy.spiexceptions
+    altered = (found.UndefinedColumn, found.UndefinedFunction, found.DatatypeMismatch, found.AmbiguousFunction)
+    return *not_there(), *altered, found.CannotCoerce, found.InvalidTextRepresentation
+
+
 def one(name: str, *args: Any, **parts: str) -> Row | None:
     rows = query(name, *args, **parts)
     return rows[0] if rows else None
@@ -77,6 +83,18 @@ def run(name: str, *args: Any, **parts: str) -> None:
     """Runs a named statement once, without keeping its plan: for DDL and for texts that hardly repeat."""
     text, types = _statements()[name]
     plpy.execute(plpy.prepare(_fill(text, parts), types), list(args))
+
+
+def attempt(work: Callable[[], None], sqlstates: tuple[str, ...]) -> bool:
+    """Whether work was done; undone if it fails with an error of the database that has one of these SQLSTATEs."""
+    try:
+        with plpy.subtransaction():
+            work()
+    except plpy.SPIError as error:
+        if error.sqlstate not in sqlstates:
+            raise
+        return False
+    return True
 
 
 def cursor(name: str, *args: Any, **parts: str) -> Iterator[Row]:

@@ -34,20 +34,28 @@ def _feature(column: Column, layout: str, target: NDArray[np.float64] | None, bu
 
 def _number(column: Column) -> Feature:
     assert column.values is not None
+    # Halving first keeps the sum of huge values finite.
+    mean = float(np.mean(column.values / 2.0) * 2.0) if len(column) else 0.0
+    flag = not np.isfinite(mean)
+    if flag:
+        mean = _mean_of_known(column)
+    if column.kind == "boolean":
+        return Numeric(column.name, column.kind, float(mean > 0.5), flag)
+    if column.kind == "numeric":
+        return Numeric(column.name, column.kind, mean, flag)
+    return Moment(column.name, column.kind, float(np.floor(mean)), flag)
+
+
+def _mean_of_known(column: Column) -> float:
+    """The mean of a column with NULLs; 0 if there is nothing else."""
+    assert column.values is not None
     if np.isinf(column.values).any():
         raise TrainingDataError(
             reason=f'column "{column.name}" holds infinity',
             hint="Replace infinite values by NULL or leave the column out with exclude_column_list.",
         )
     known = column.values[~np.isnan(column.values)]
-    # Halving first keeps the sum of huge values finite.
-    mean = float(np.mean(known / 2.0) * 2.0) if len(known) else 0.0
-    flag = len(known) < len(column.values)
-    if column.kind == "boolean":
-        return Numeric(column.name, column.kind, float(mean > 0.5), flag)
-    if column.kind == "numeric":
-        return Numeric(column.name, column.kind, mean, flag)
-    return Moment(column.name, column.kind, float(np.floor(mean)), flag)
+    return float(np.mean(known / 2.0) * 2.0) if len(known) else 0.0
 
 
 def counts_of(column: Column) -> NDArray[np.int64]:

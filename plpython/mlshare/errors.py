@@ -61,6 +61,18 @@ class ConflictingOptions(MlshareError):
     sqlstate = "ML003"
 
 
+class UnknownSetting(MlshareError):
+    """setting "{setting}" cannot be used: {reason}"""
+
+    sqlstate = "ML007"
+
+
+class InvalidSettingValue(MlshareError):
+    """invalid value for setting "{setting}": {reason}"""
+
+    sqlstate = "ML008"
+
+
 class InvalidArgument(MlshareError):
     """invalid argument {argument}: {reason}"""
 
@@ -149,6 +161,19 @@ class TrainingFailed(MlshareError):
     sqlstate = "ML110"
 
 
+class PartitionFailed(MlshareError):
+    """partition {partition} could not be built: {reason}"""
+
+    sqlstate = "ML111"
+
+
+class ExecutorFailed(MlshareError):
+    """executor "{executor}" failed: {reason}"""
+
+    sqlstate = "ML112"
+    default_hint = "Its workers need this version of mlshare with the extra cluster; its logs may say more."
+
+
 # --- the process beside the backend --------------------------------------------------------------
 
 
@@ -201,6 +226,13 @@ class ModelPrivilege(MlshareError):
     """permission denied for model "{handle}": {privilege} is needed"""
 
     sqlstate = "42501"
+
+
+class ModelChanged(MlshareError):
+    """model "{handle}" was changed while the statement began"""
+
+    sqlstate = "40001"
+    default_hint = "Run the statement again."
 
 
 class CatalogError(MlshareError):
@@ -299,6 +331,12 @@ class ScoringFailed(MlshareError):
     sqlstate = "ML405"
 
 
+class BoundsUnknown(MlshareError):
+    """the model has no bounds of its predictions: {reason}"""
+
+    sqlstate = "ML408"
+
+
 class NotCompilable(MlshareError):
     """the model cannot be written as an SQL function: {reason}"""
 
@@ -316,6 +354,75 @@ class FunctionExists(MlshareError):
     """function "{function}" already exists"""
 
     sqlstate = "42723"
+
+
+# --- partitioned models --------------------------------------------------------------------------
+
+
+class PartitionKeyType(MlshareError):
+    """column "{column}" of type {type} cannot be part of a partition key"""
+
+    sqlstate = "ML500"
+    default_hint = "Integer, numeric, boolean, date, text, enum and uuid columns can; cast others in a query or view."
+
+
+class InvalidPartitionKey(MlshareError):
+    """invalid partition key: {reason}"""
+
+    sqlstate = "ML501"
+
+
+class TooManyPartitions(MlshareError):
+    """the model would have {count} partitions, its maximum is {limit}"""
+
+    sqlstate = "54000"
+
+
+class NoPartitions(MlshareError):
+    """no partitions found in the training data"""
+
+    sqlstate = "ML502"
+    default_hint = "The key needs rows in which none of its columns is NULL."
+
+
+class PartitionExists(MlshareError):
+    """partition "{partition}" of model "{handle}" already exists"""
+
+    sqlstate = "ML503"
+    default_hint = "REPLACE builds such partitions anew, IGNORE leaves the rows with such keys out."
+
+
+class PartitionNotFound(MlshareError):
+    """partition {partition} of model "{handle}" does not exist"""
+
+    sqlstate = "ML504"
+    default_hint = "sys.all_mining_model_partitions lists the partitions."
+
+
+class LastPartition(MlshareError):
+    """partition "{partition}" is the only one of model "{handle}" """
+
+    sqlstate = "ML505"
+    default_hint = "Add other partitions first, or drop the model."
+
+
+class NotPartitioned(MlshareError):
+    """model "{handle}" has no partitions"""
+
+    sqlstate = "ML506"
+
+
+class MissingKeyColumn(MlshareError):
+    """the input lacks partition key column "{column}" """
+
+    sqlstate = "ML508"
+
+
+class UnseenKey(MlshareError):
+    """the model has no partition for the key {key}"""
+
+    sqlstate = "ML509"
+    default_hint = "The setting unseen_key of the model decides: null, error or fallback."
 
 
 # --- shares of others ----------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -14,7 +14,7 @@ from mlshare.encoding import Input
 from mlshare.errors import FeatureTypeMismatch, InvalidFeatureValue, InvalidModelMetadata, MissingFeature
 from mlshare.manifest import ColumnInput, Manifest
 from mlshare.prediction import Floats, Prediction
-from mlshare.runtime import batches, failed, run
+from mlshare.runtime import BATCH_ROWS, batches, failed, run
 from mlshare.table import Column, Kind, Table
 
 _STRINGS = ("category", "text")
@@ -32,6 +32,8 @@ _LIMITS = {"int64": 2.0**63, "int32": 2.0**31}
 class Adapter:
     """A model of manifest kind "columns" or "matrix"."""
 
+    rows_at_once = BATCH_ROWS
+
     def __init__(self, session: Any, parsed: Manifest) -> None:
         self._session = session
         self._manifest = parsed
@@ -45,11 +47,15 @@ class Adapter:
         self._positions = _positions(parsed)
         self._n_classes = len(parsed.classes or ())
 
-    def predict(self, table: Table) -> Prediction:
+    def begin(self, table: Table) -> Callable[[], Prediction]:
         columns = {c.name: c for c in table.columns}
         arrays = [_from_column(columns, c) for c in self._manifest.inputs]
-        parts = [self._batch([a[rows] for a in arrays]) for rows in batches(len(table))]
-        return prediction.joined(parts, self._n_classes)
+
+        def rest() -> Prediction:
+            parts = [self._batch([a[rows] for a in arrays]) for rows in batches(len(table))]
+            return prediction.joined(parts, self._n_classes)
+
+        return rest
 
     def predict_row(self, row: Mapping[str, Any]) -> Prediction:
         return self._batch([_from_row(row, c) for c in self._manifest.inputs])
@@ -66,7 +72,7 @@ class Adapter:
     def _padded(self, arrays: Sequence[NDArray[Any]], fixed: int) -> Prediction:
         n = len(arrays[0])
         whole = self._run([np.concatenate([a, _filler(a, fixed - n)]) for a in arrays], fixed)
-        return prediction.head(whole, n)
+        return prediction.part(whole, slice(n))
 
     def _run(self, arrays: Sequence[NDArray[Any]], n: int) -> Prediction:
         found = dict(zip(self._outputs, run(self._session, self._outputs, self._feed(arrays)), strict=True))

@@ -11,13 +11,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlshare import db, errors
-from mlshare.table import Column, Kind, Table
+from mlshare import arrays, db, errors
+from mlshare.arrays import Lookup
+from mlshare.table import Kind, Table
 
 BLOCKS = 512  # heap blocks of one batch: some 30,000 rows of ordinary width
 ROWS = 16_384  # rows of one batch where there are no heap blocks to count by
 _LAST_BLOCK = 2**32 - 1
-UNKNOWN = "\0unknown"  # stands for a string that is not among those asked for; no PostgreSQL text holds \0
+_AS_TEXT = {  # where that is not ::text: as mlshare.keys has them, which read numbers and dates as strings
+    # Not by ::text: the owner of an enumeration may have made a cast that calls a function.
+    "enum": "CASE WHEN {c} IS NOT NULL THEN concat({c}) END",
+    "numeric": "trim_scale({c})::text",
+    "date": "to_char({c}, 'YYYY-MM-DD')",
+}
 
 _KINDS: dict[str, Kind] = {
     **dict.fromkeys(("int2", "int4", "int8", "float4", "float8", "numeric", "time"), "numeric"),
@@ -105,35 +111,46 @@ def read(
     A string column that has ``known`` strings gets codes of these, and of UNKNOWN for any other; else its
     dictionary is what the column holds. Errors: ColumnNotFound, UnsupportedColumnType, FeatureTypeMismatch.
     """
-    batches = list(read_batches(source, wanted, known))
-    return _concatenate(wanted, batches)
+    return arrays.concatenated(wanted, list(read_batches(source, wanted, known)))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Consecutive rows of a source, the heap blocks [first, end) of a table that they fill, and their documents."""
+
+    table: Table
+    blocks: tuple[int, int] | None
+    documents: list[str]
 
 
 def read_batches(
     source: Source, wanted: Sequence[tuple[str, Kind]], known: Mapping[str, Sequence[str]] | None = None
 ) -> Iterator[Table]:
     """The same rows in batches, in the order in which the relation holds them."""
-    return (table for _, table in _read(source, wanted, known, document="NULL::text"))
+    return (batch.table for batch in batches(source, wanted, known))
 
 
 def read_documents(
     source: Source, wanted: Sequence[tuple[str, Kind]], known: Mapping[str, Sequence[str]]
 ) -> Iterator[tuple[list[str], Table]]:
     """Batches of rows of a query, each row also as a JSON document."""
-    return _read(source, wanted, known, document="to_jsonb(q)::text")
+    found = batches(source, wanted, known, document="to_jsonb(q)::text")
+    return ((batch.documents, batch.table) for batch in found)
 
 
-def _read(
+def batches(
     source: Source,
     wanted: Sequence[tuple[str, Kind]],
-    known: Mapping[str, Sequence[str]] | None,
-    document: str,
-) -> Iterator[tuple[list[str], Table]]:
+    known: Mapping[str, Sequence[str]] | None = None,
+    n_blocks: int = BLOCKS,
+    document: str = "NULL::text",
+) -> Iterator[Batch]:
+    """All rows in batches of at most ``n_blocks`` heap blocks, where there are any to count by."""
     known = dict(known or {})
     columns = [(source[name], kind) for name, kind in wanted]
     numbers = [a for a, kind in columns if kind not in ("category", "text")]
     strings = [a for a, kind in columns if kind in ("category", "text")]
-    lookups = {a.name: _Lookup(_dictionary(source, a, known.get(a.name))) for a in strings}
+    lookups = {a.name: Lookup(*_dictionary(source, a, known.get(a.name))) for a in strings}
     fixed = {
         "source": source.text,
         "numbers": _array([_number(a, kind) for a, kind in columns if a in numbers], "float8"),
@@ -147,36 +164,38 @@ def _read(
         return {**fixed, "strings": _array([_hash(a, a.name in cut) for a in strings], "int8")}
 
     def table(row: dict[str, Any]) -> Table:
-        floats = _matrix(row["numbers"], ">f8", len(numbers), row["rows"])
-        hashes = _matrix(row["strings"], ">i8", len(strings), row["rows"])
-        return _table(columns, floats, hashes, lookups)
+        floats = arrays.matrix(row["numbers"], np.float64, len(numbers), row["rows"])
+        hashes = arrays.matrix(row["strings"], np.int64, len(strings), row["rows"])
+        return arrays.table([(a.name, kind) for a, kind in columns], floats, hashes, lookups)
 
-    for again in _batches(source, parts):
+    for blocks, again in _batches(source, n_blocks, parts):
         row = again()
         if row["rows"]:
             made = table(row)
             if new := _with_unknown(made, lookups) - cut:
                 cut |= new
                 made = table(again())
-            yield row.get("documents") or [], made
+            yield Batch(made, blocks, row.get("documents") or [])
 
 
-def _with_unknown(table: Table, lookups: Mapping[str, _Lookup]) -> set[str]:
+def _with_unknown(table: Table, lookups: Mapping[str, Lookup]) -> set[str]:
     """Names of the columns with a string that is not in their dictionary."""
     coded = ((c, lookups[c.name]) for c in table.columns if c.codes is not None)
     return {column.name for column, lookup in coded if np.any(column.codes == lookup.other)}
 
 
-def _batches(source: Source, parts: Callable[[], dict[str, str]]) -> Iterator[Callable[[], dict[str, Any]]]:
+def _batches(
+    source: Source, n_blocks: int, parts: Callable[[], dict[str, str]]
+) -> Iterator[tuple[tuple[int, int] | None, Callable[[], dict[str, Any]]]]:
     """Functions that read a batch; those of a table can be called again, after a change of ``parts``."""
     if source.blocks is None:
         for row in db.cursor("read_query", ROWS, **parts()):
-            yield partial(_same, row)
+            yield None, partial(_same, row)
         return
     # The last batch is open: the table may have grown since its size was looked up.
-    starts = [*range(0, max(source.blocks, 1), BLOCKS), _LAST_BLOCK]
+    starts = [*range(0, max(source.blocks, 1), n_blocks), _LAST_BLOCK]
     for first, end in pairwise(starts):
-        yield partial(_block, first, end, parts)
+        yield (first, end), partial(_block, first, end, parts)
 
 
 def _same(row: dict[str, Any]) -> dict[str, Any]:
@@ -199,40 +218,18 @@ def _number(attribute: Attribute, kind: Kind) -> str:
     ):
         raise errors.FeatureTypeMismatch(column=attribute.name, type=attribute.type, expected=kind)
     text = _AS_FLOAT.get(attribute.base, "{c}").format(c=f"q.{attribute.quoted}")
-    return f"coalesce({text}::float8, 'NaN')"
+    return text if attribute.base == "float8" else f"{text}::float8"
 
 
 def _text(attribute: Attribute, cut: bool = True) -> str:
-    # Not by ::text: the owner of an enumeration may have made a cast that calls a function.
-    if attribute.base == "enum":
-        return f'(CASE WHEN q.{attribute.quoted} IS NOT NULL THEN concat(q.{attribute.quoted}) END COLLATE "C")'
+    text = _AS_TEXT.get(attribute.base, "{c}::text").format(c=f"q.{attribute.quoted}")
     # Spaces at the end do not count: JSON has those that fill up a char(n), text made from it has not.
-    text = f"q.{attribute.quoted}::text"
     return f'({f"rtrim({text})" if cut and attribute.base in ("text", "varchar") else text} COLLATE "C")'
 
 
 def _hash(attribute: Attribute, cut: bool) -> str:
-    """Strings travel as 64-bit hashes; 0 stands for NULL, and a string with hash 0 is not to be expected."""
-    return f"coalesce(hashtextextended({_text(attribute, cut)}, 0), 0)"
-
-
-class _Lookup:
-    """From hashes to codes, positions in a dictionary of strings."""
-
-    def __init__(self, entries: tuple[tuple[str, ...], NDArray[np.int64]]) -> None:
-        self.dictionary, hashes = entries
-        order = np.argsort(hashes, kind="stable")
-        self._hashes = hashes[order]
-        self._codes = order.astype(np.int32)
-        self.other = np.int32(len(self.dictionary))
-        self.dictionary = (*self.dictionary, UNKNOWN)
-
-    def codes(self, hashes: NDArray[np.int64]) -> NDArray[np.int32]:
-        if len(self._hashes) == 0:
-            return np.where(hashes == 0, np.int32(-1), self.other).astype(np.int32)
-        at = np.minimum(np.searchsorted(self._hashes, hashes), len(self._hashes) - 1)
-        codes = np.where(self._hashes[at] == hashes, self._codes[at], self.other)
-        return np.where(hashes == 0, -1, codes).astype(np.int32)
+    """Strings travel as 64-bit hashes."""
+    return f"hashtextextended({_text(attribute, cut)}, 0)"
 
 
 def _dictionary(
@@ -249,49 +246,3 @@ def _dictionary(
     if len(np.unique(hashes)) < len(hashes):
         raise errors.TrainingDataError(reason=f'two strings of column "{attribute.name}" have the same hash')
     return strings, hashes
-
-
-def _matrix(raw: bytes, number: str, width: int, rows: int) -> NDArray[Any]:
-    """A two-dimensional array as array_send gives it: [rows, width], each value behind its length."""
-    if width == 0:
-        return np.empty((rows, 0))
-    dimensions, has_null = np.frombuffer(raw, ">i4", 2)
-    if dimensions != 2 or has_null or len(raw) != 28 + rows * width * 12:
-        raise errors.MlshareError(detail="an array arrived in an unexpected form")
-    records = np.frombuffer(raw, np.dtype([("length", ">i4"), ("value", number)]), offset=28)
-    return records["value"].reshape(rows, width)
-
-
-def _table(
-    columns: Sequence[tuple[Attribute, Kind]],
-    floats: NDArray[Any],
-    hashes: NDArray[Any],
-    lookups: Mapping[str, _Lookup],
-) -> Table:
-    made: list[Column] = []
-    next_float = next_hash = 0
-    for attribute, kind in columns:
-        if attribute.name in lookups:
-            lookup = lookups[attribute.name]
-            codes = lookup.codes(hashes[:, next_hash].astype(np.int64))
-            made.append(Column(attribute.name, kind, codes=codes, dictionary=lookup.dictionary))
-            next_hash += 1
-        else:
-            made.append(Column(attribute.name, kind, values=floats[:, next_float].astype(np.float64)))
-            next_float += 1
-    return Table(tuple(made))
-
-
-def _concatenate(wanted: Sequence[tuple[str, Kind]], batches: list[Table]) -> Table:
-    """One table of all batches. Column by column, freeing as it goes: the peak is one column above the data."""
-    made: list[Column] = []
-    for i, (name, kind) in enumerate(wanted):
-        pieces = [b.columns[i] for b in batches]
-        if kind in ("category", "text"):
-            codes = np.concatenate([p.codes for p in pieces if p.codes is not None] or [np.empty(0, np.int32)])
-            dictionary = pieces[0].dictionary if pieces else ()
-            made.append(Column(name, kind, codes=codes, dictionary=dictionary))
-        else:
-            values = np.concatenate([p.values for p in pieces if p.values is not None] or [np.empty(0)])
-            made.append(Column(name, kind, values=values))
-    return Table(tuple(made))

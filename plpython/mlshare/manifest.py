@@ -26,6 +26,7 @@ _FIELDS = {
     "columns": {"inputs", "outputs"},
     "matrix": {"inputs", "outputs"},
 }
+_OPTIONAL_FIELDS: dict[str, set[str]] = {"encoded": {"covariance"}, "columns": set(), "matrix": set()}
 _COMMON_FIELDS = {"version", "kind", "task", "target", "target_kind", "classes"}
 
 
@@ -76,7 +77,7 @@ def validated(document: Any) -> Manifest:
         raise _bad(f"manifest version {document.get('version')!r} is not known")
     kind = _one_of(document, "kind", KINDS)
     missing = (_COMMON_FIELDS | _FIELDS[kind]) - document.keys() - {"classes", "algorithm"}
-    unknown = document.keys() - _COMMON_FIELDS - _FIELDS[kind]
+    unknown = document.keys() - _COMMON_FIELDS - _FIELDS[kind] - _OPTIONAL_FIELDS[kind]
     if missing or unknown:
         raise _bad(f"manifest fields missing: {sorted(missing)}, unknown: {sorted(unknown)}"[:500])
     task = _one_of(document, "task", TASKS)
@@ -89,8 +90,17 @@ def validated(document: Any) -> Manifest:
         "classes": _classes(document.get("classes"), task),
     }
     if kind == "encoded":
+        _check_covariance(document, common["classes"])
         return Manifest(**common)
     return Manifest(**common, inputs=_inputs(document["inputs"], kind), **_outputs(document["outputs"]))
+
+
+def _check_covariance(document: Mapping[str, Any], classes: tuple[Any, ...] | None) -> None:
+    if "covariance" in document:
+        from mlshare.covariance import Covariance, scores
+        from mlshare.encoding import Encoder
+
+        Covariance.from_json(document["covariance"], Encoder.from_json(document["encoder"]).n_features, scores(classes))
 
 
 def _classes(classes: Any, task: str) -> tuple[Any, ...] | None:

@@ -81,6 +81,38 @@ TRAIN = {
     "random_state": Option(
         "a whole number from 0 to 4294967295", _number(-1, 2**32, whole=True), "Seed of all that is random; default 0."
     ),
+    "partition_columns": Option(
+        "a list of 1 to 16 columns", _names, "Fit a sub-model for each distinct value of these columns."
+    ),
+    "max_partitions": Option(
+        "a whole number from 2 to 1000000",
+        _number(1, 1_000_001, whole=True),
+        "How many partitions there may ever be; default 1000.",
+    ),
+    "partition_build_type": Option(
+        "hybrid, inter or intra",
+        _one_of("hybrid", "inter", "intra"),
+        "Many partitions at once, one core each (inter); one after the other, each with all cores (intra); "
+        "by their size (hybrid, the default).",
+    ),
+    "min_rows_per_partition": Option(
+        "a whole number", _number(-1, 2**31, whole=True), "A partition with fewer rows fails; default 0."
+    ),
+    "on_partition_error": Option(
+        "error, skip or fallback",
+        _one_of("error", "skip", "fallback"),
+        "What a partition that cannot be built does: it ends the build (default), is listed as failed, or leaves its "
+        "rows to a sub-model of all rows.",
+    ),
+    "unseen_key": Option(
+        "null, error or fallback",
+        _one_of("null", "error", "fallback"),
+        "What a row gets whose key has no partition: no prediction (default), an error, or that of a sub-model of "
+        "all rows.",
+    ),
+    "executor": Option(
+        "the name of an executor", _text, "Fit the partitions on this cluster; sys.ml_executors lists what there is."
+    ),
 }
 PREDICT = {
     "threshold": Option(

@@ -21,7 +21,7 @@ class Prediction:
     """``values`` [n] of a regression; ``probabilities`` [n, C] and ``labels`` [n] of a classification.
 
     ``labels`` are positions in the model's classes. A model that a user brought may have no
-    probabilities.
+    probabilities. A row without a prediction (see mlshare.partitioned) has the label -1, or the value NaN.
     """
 
     values: Floats | None = None
@@ -31,6 +31,12 @@ class Prediction:
     def __len__(self) -> int:
         data = self.labels if self.values is None else self.values
         return 0 if data is None else len(data)
+
+    def has(self, row: int) -> bool:
+        """Whether a row has a prediction."""
+        if self.labels is not None:
+            return bool(self.labels[row] >= 0)
+        return self.values is not None and not math.isnan(self.values[row])
 
 
 def regression(values: Floats, n_rows: int) -> Prediction:
@@ -64,12 +70,12 @@ def joined(parts: Sequence[Prediction], n_classes: int) -> Prediction:
     )
 
 
-def head(whole: Prediction, n_rows: int) -> Prediction:
-    """The first rows of a prediction."""
+def part(whole: Prediction, rows: slice) -> Prediction:
+    """Some rows of a prediction."""
     return Prediction(
-        values=None if whole.values is None else whole.values[:n_rows],
-        probabilities=None if whole.probabilities is None else whole.probabilities[:n_rows],
-        labels=None if whole.labels is None else whole.labels[:n_rows],
+        values=None if whole.values is None else whole.values[rows],
+        probabilities=None if whole.probabilities is None else whole.probabilities[rows],
+        labels=None if whole.labels is None else whole.labels[rows],
     )
 
 

@@ -11,8 +11,8 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from mlshare.partitioned import AnyScorer
     from mlshare.prediction import Prediction
-    from mlshare.scorer import Scorer
 
 DECIMALS = 4  # of probabilities in ml_results
 _SCALE = 10**DECIMALS
@@ -24,26 +24,31 @@ def label_text(label: Any) -> str:
     return label if isinstance(label, str) else json.dumps(label)
 
 
-def with_threshold(scorer: Scorer, prediction: Prediction, threshold: float | None) -> Prediction:
+def with_threshold(scorer: AnyScorer, prediction: Prediction, threshold: float | None) -> Prediction:
     """The prediction with the second of two classes chosen from this probability on."""
     if threshold is not None and prediction.probabilities is not None and len(scorer.classes or ()) == 2:
-        prediction.labels = (prediction.probabilities[:, 1] >= threshold).astype(np.int32)
+        assert prediction.labels is not None
+        chosen = (prediction.probabilities[:, 1] >= threshold).astype(np.int32)
+        prediction.labels = np.where(prediction.labels < 0, prediction.labels, chosen)
     return prediction
+
+
+def around_number(target: str) -> tuple[str, str]:
+    """What stands before and after the number in the document of a regression."""
+    return f'{{"predictions": {{{json.dumps(target)}: ', "}}"
 
 
 class Results:
     """Renders predictions of one model."""
 
-    def __init__(self, scorer: Scorer) -> None:
+    def __init__(self, scorer: AnyScorer) -> None:
         self.classes = scorer.classes or []
         self.names = [label_text(c) for c in self.classes]
         self._target = scorer.target
         self._target_key = json.dumps(scorer.target) + ": "
         self._class_keys = [json.dumps(name) + ": " for name in self.names]
-        self._label_parts = [
-            f'"Prediction": {label}, "ml_results": {{"predictions": {{{self._target_key}{label}}}'
-            for label in map(json.dumps, self.classes)
-        ]
+        self._labels = [json.dumps(c) for c in self.classes]
+        self._documents = [f'{{"predictions": {{{self._target_key}{label}}}' for label in self._labels]
 
     def of_number(self, value: float) -> dict[str, Any]:
         return {"predictions": {self._target: value}}
@@ -55,8 +60,25 @@ class Results:
             document["probabilities"] = {n: s / _SCALE for n, s in zip(self.names, shares, strict=True)}
         return document
 
-    def of_row(self, prediction: Prediction, row: int = 0) -> tuple[Any, dict[str, Any]]:
-        """Label (or number) and document of one row of a prediction."""
+    def document(self, label: int, shares: Sequence[int]) -> str:
+        """As of_class, as JSON."""
+        inner = ", ".join([k + repr(s / _SCALE) for k, s in zip(self._class_keys, shares, strict=False)])
+        return f"{self._documents[label]}{f', {_PROBABILITIES}{{{inner}}}' if shares else ''}}}"
+
+    def of_two(self, least: float) -> list[str]:
+        """The documents of a model of two classes that give probabilities: those of the first, then of the second.
+
+        ``least`` is the probability from which on the second is chosen. The position of a document is the second's
+        rounded probability, in units of 0.0001, plus one if it was chosen.
+        """
+        turn = min(max(round(least * _SCALE), 0), _SCALE)
+        first = [self.document(0, (_SCALE - share, share)) for share in range(turn + 1)]
+        return [*first, *(self.document(1, (_SCALE - share, share)) for share in range(turn, _SCALE + 1))]
+
+    def of_row(self, prediction: Prediction, row: int = 0) -> tuple[Any, dict[str, Any]] | None:
+        """Label (or number) and document of one row of a prediction; None if it has no prediction."""
+        if not prediction.has(row):
+            return None
         if prediction.values is not None:
             value = float(prediction.values[row])
             return value, self.of_number(value)
@@ -65,13 +87,14 @@ class Results:
 
     def completed(self, document: str, prediction: Prediction) -> str:
         """A JSON object with Prediction and ml_results added, spliced as text: quicker than building it anew."""
-        if prediction.values is not None:
+        if not prediction.has(0):
+            answer = '"Prediction": null, "ml_results": null'
+        elif prediction.values is not None:
             number = json.dumps(float(prediction.values[0]))
             answer = f'"Prediction": {number}, "ml_results": {{"predictions": {{{self._target_key}{number}}}}}'
         else:
             label, *shares = _key(prediction, 0)
-            inner = ", ".join([k + repr(s / _SCALE) for k, s in zip(self._class_keys, shares, strict=False)])
-            answer = f"{self._label_parts[label]}{f', {_PROBABILITIES}{{{inner}}}' if shares else ''}}}"
+            answer = f'"Prediction": {self._labels[label]}, "ml_results": {self.document(label, shares)}'
         return f"{document[:-1]}{', ' if len(document) > 2 else ''}{answer}}}"
 
 
@@ -93,18 +116,28 @@ def shares(probabilities: NDArray[np.float64]) -> NDArray[np.int32]:
 class Codebook:
     """Numbers the distinct (label, rounded probabilities) of a table, which are few, so that each is built once."""
 
-    def __init__(self) -> None:
+    def __init__(self, results: Results) -> None:
+        self._results = results
         self._codes: dict[bytes, int] = {}
         # Of two classes with probabilities, which nearly add up to one: [label, first, second - (1 - first)] -> code.
         self._pairs = np.full((2, _SCALE + 1, 3), -1, np.int32)
+        self.documents: list[str] = []  # ml_results as JSON, by code
 
     def encode(self, prediction: Prediction) -> NDArray[np.int32]:
-        """The code of each row [n]."""
+        """The code of each row [n]; -1 if it has no prediction."""
         assert prediction.labels is not None
         columns = [prediction.labels[:, None]]
         if prediction.probabilities is not None:
             columns.append(shares(prediction.probabilities))
         rows = np.ascontiguousarray(np.hstack(columns).astype(np.int32))
+        there = prediction.labels >= 0
+        if there.all():
+            return self._encoded(rows)
+        codes = np.full(len(rows), -1, np.int32)
+        codes[there] = self._encoded(rows[there])
+        return codes
+
+    def _encoded(self, rows: NDArray[np.int32]) -> NDArray[np.int32]:
         if rows.shape[1] == 3:
             label, first, second = rows.T
             rest = second - (_SCALE - first) + 1
@@ -124,14 +157,11 @@ class Codebook:
         """Codes of rows [n, k] by sorting; a new row gets the next number."""
         packed = rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel()
         distinct, position = np.unique(packed, return_inverse=True)
-        codes = [self._codes.setdefault(key.tobytes(), len(self._codes)) for key in distinct]
-        return np.array(codes, dtype=np.int32)[position]
+        return np.array([self._code(key.tobytes()) for key in distinct], dtype=np.int32)[position]
 
-    def entries(self, results: Results) -> list[tuple[int, str, str]]:
-        """(code, label, ml_results as JSON) of every code."""
-        found = []
-        for key, code in self._codes.items():
+    def _code(self, key: bytes) -> int:
+        code = self._codes.setdefault(key, len(self._codes))
+        if code == len(self.documents):
             label, *rounded = np.frombuffer(key, np.int32).tolist()
-            document = results.of_class(label, rounded)
-            found.append((code, results.names[label], json.dumps(document)))
-        return found
+            self.documents.append(self._results.document(label, rounded))
+        return code

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from mlshare import manifest, prediction
@@ -10,19 +10,24 @@ from mlshare.encoding import Encoder, Input
 from mlshare.errors import InvalidModelMetadata
 from mlshare.foreign import Adapter
 from mlshare.prediction import Floats, Prediction
-from mlshare.runtime import batches, open_session, run
+from mlshare.runtime import BATCH_ROWS, MANY_ROWS, batches, open_session, run
 from mlshare.table import Table
 
 _FEATURES = "features"
+# Trees and linear models need no memory for a row but that of its features and its answer.
+_FRUGAL = ("LGBM", "XGB", "RandomForest", "ExtraTrees", "DecisionTree", "Logistic", "Linear", "Gaussian")
 _OUTPUTS = {"classification": ["probabilities"], "regression": ["value"]}
 
 
 class Scorer:
     """An open model.
 
-    ``inputs`` are the raw columns it needs, ``classes`` the JSON values that label positions refer to
-    (None for regression), ``nbytes`` an estimate of the memory it holds.
+    ``inputs`` are the raw columns it needs, ``known`` the strings it knows of some, ``classes`` the JSON values that
+    label positions refer to (None for regression), ``nbytes`` an estimate of the memory it holds, ``rows_at_once`` how
+    many rows its graph is given at most.
     """
+
+    key_columns: tuple[str, ...] = ()  # see mlshare.partitioned
 
     def __init__(self, onnx_bytes: bytes) -> None:
         """Open a model file; ScoringFailed or InvalidModelMetadata if it is not one of mlshare."""
@@ -36,6 +41,9 @@ class Scorer:
         self.nbytes = 2 * len(onnx_bytes)
         self._graph: _Encoded | Adapter = (_Encoded if parsed.kind == "encoded" else Adapter)(session, parsed)
         self.inputs: tuple[Input, ...] = self._graph.inputs
+        self.rows_at_once = self._graph.rows_at_once
+        features = parsed.document.get("encoder", {}).get("features", ())
+        self.known = {f["name"]: tuple(f["categories"]) for f in features if "categories" in f}
 
     def predict(self, table: Table) -> Prediction:
         """Score the rows of a table that has the columns ``inputs``; others are ignored.
@@ -43,9 +51,13 @@ class Scorer:
         Raises ScoringFailed if the graph fails or its output is misshapen or not finite, and
         MissingFeature, FeatureTypeMismatch or InvalidFeatureValue for the input.
         """
-        return self._graph.predict(table)
+        return self.begin(table)()
 
-    def predict_row(self, row: Mapping[str, Any]) -> Prediction:
+    def begin(self, table: Table) -> Callable[[], Prediction]:
+        """The part of ``predict`` that needs this thread; what it returns does the rest, in any thread."""
+        return self._graph.begin(table)
+
+    def predict_row(self, row: Mapping[str, Any], document: str | None = None) -> Prediction:
         """Score one row of JSON values by column name: a Prediction with n = 1."""
         return self._graph.predict_row(row)
 
@@ -59,11 +71,18 @@ class _Encoded:
         self.inputs = self._encoder.inputs
         self._outputs = _OUTPUTS[parsed.task]
         self._n_classes = len(parsed.classes or ())
+        frugal = str(parsed.document.get("algorithm")).startswith(_FRUGAL)
+        self.rows_at_once = MANY_ROWS if frugal else BATCH_ROWS
         self._require_shape()
 
-    def predict(self, table: Table) -> Prediction:
+    def begin(self, table: Table) -> Callable[[], Prediction]:
         matrix = self._encoder.encode(table)
-        return prediction.joined([self._run(matrix[rows]) for rows in batches(len(matrix))], self._n_classes)
+
+        def rest() -> Prediction:
+            parts = [self._run(matrix[rows]) for rows in batches(len(matrix), self.rows_at_once)]
+            return prediction.joined(parts, self._n_classes)
+
+        return rest
 
     def predict_row(self, row: Mapping[str, Any]) -> Prediction:
         return self._run(self._encoder.encode_row(row))

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from mlshare import cache, catalog, db, errors, frame, store
-from mlshare.results import Codebook, Results, label_text, with_threshold
-from mlshare.scorer import Scorer
+from mlshare import arrays, batches, cache, catalog, db, errors, frame, inline, results, store
+from mlshare.batches import Job, needs
+from mlshare.inline import Inline
+from mlshare.partitioned import AnyScorer
+from mlshare.prediction import Prediction
+from mlshare.results import label_text
 from mlshare.table import Column, Kind
 
 KEY = "_4aad19ca6e_pk_id"  # HeatWave's name for the key it adds
@@ -18,77 +22,29 @@ PREDICTION, RESULTS = "prediction", "ml_results"
 _NUMBER = "_4aad19ca6e_n"  # numbers the rows inside the statement that writes them
 
 
-def needs(scorer: Scorer) -> tuple[list[tuple[str, Kind]], dict[str, tuple[str, ...]]]:
-    """The columns a model needs, and the strings it knows of each (absent: it takes any text)."""
-    features = scorer.manifest.get("encoder", {}).get("features", ())
-    known = {f["name"]: tuple(f["categories"]) for f in features if "categories" in f}
-    return [(i.name, i.kind) for i in scorer.inputs], known
-
-
-def require_inputs(source: frame.Source, scorer: Scorer) -> None:
-    """MissingFeature unless a relation or query has the columns that a model needs."""
+def require_inputs(source: frame.Source, scorer: AnyScorer) -> None:
+    """MissingKeyColumn or MissingFeature unless a relation or query has the columns that a model needs."""
     for name, _ in needs(scorer)[0]:
         if name not in source:
-            raise errors.MissingFeature(column=name, detail=f"{source.name} has no such column.")
+            error = errors.MissingKeyColumn if name in scorer.key_columns else errors.MissingFeature
+            raise error(column=name, detail=f"{source.name} has no such column.")
 
 
 # --- ml_predict_table ----------------------------------------------------------------------------
 
 
-class Job:
-    """One scoring of a relation. It runs when the statement that writes the output asks for its results."""
-
-    def __init__(self, source: frame.Source, scorer: Scorer, threshold: float | None) -> None:
-        self._source, self._scorer, self._threshold = source, scorer, threshold
-        self._codebook = Codebook()
-        self._columns: tuple[bytes | None, str | None] | None = None
-        self.n_rows = 0
-        self.failure: errors.MlshareError | None = None
-
-    def columns(self) -> tuple[bytes | None, str | None]:
-        """Codes of all rows as an array literal in bytes, or numbers of all rows as one in text."""
-        if self._columns is None:
-            try:
-                self._columns = self._scored()
-            except errors.MlshareError as error:  # on its way through SQL it would become another
-                self.failure = error
-                raise
-        return self._columns
-
-    def _scored(self) -> tuple[bytes | None, str | None]:
-        return (None, self._numbers()) if self._scorer.task == "regression" else (self._codes(), None)
-
-    def entries(self) -> list[tuple[int, str, str]]:
-        self.columns()
-        return self._codebook.entries(Results(self._scorer))
-
-    def _codes(self) -> bytes:
-        literal = self._literal(
-            self._codebook.encode(with_threshold(self._scorer, self._scorer.predict(table), self._threshold))
-            for table in frame.read_batches(self._source, *needs(self._scorer))
-        )
-        return literal.encode()
-
-    def _numbers(self) -> str:
-        batches = frame.read_batches(self._source, *needs(self._scorer))
-        return self._literal(np.asarray(self._scorer.predict(table).values) for table in batches)
-
-    def _literal(self, batches: Iterable[NDArray[Any]]) -> str:
-        """An array literal of all values: a subscript finds one quicker than get_byte puts one together."""
-        parts = []
-        for values in batches:
-            self.n_rows += len(values)
-            parts.append(",".join(map(repr, values.tolist())))
-        return "{" + ",".join(parts) + "}"
+_job: Job | Inline | None = None
 
 
-_job: Job | None = None
-
-
-def current_job() -> Job:
+def current_job() -> Job | Inline:
     if _job is None:
         raise errors.InvalidArgument(argument="call", reason="this function is not for direct use")
     return _job
+
+
+def current_batches() -> Iterator[batches.Scored]:
+    job = current_job()
+    return job.batches() if isinstance(job, Job) else iter(())
 
 
 def score_table(table: str, model: catalog.Model, output: str, options: dict[str, Any]) -> None:
@@ -96,16 +52,15 @@ def score_table(table: str, model: catalog.Model, output: str, options: dict[str
     scorer = cache.scorer(model)
     source = frame.relation(table)
     _check_columns(source, scorer)
-    target_type = _target_type(model, scorer)
     output = db.qualified(output)
-    parts = {**_expressions(scorer, target_type), "output": output}
+    parts = {**_expressions(scorer, target_type(model, scorer)), "output": output}
     if db.value("same_table", output, table):
-        _add_to(source, scorer, parts, options)
+        _add_to(model, source, parts, options)
     else:
-        _write_to(source, scorer, parts, options)
+        _write_to(model, source, parts, options)
 
 
-def _check_columns(source: frame.Source, scorer: Scorer) -> None:
+def _check_columns(source: frame.Source, scorer: AnyScorer) -> None:
     require_inputs(source, scorer)
     for name in (PREDICTION, RESULTS, _NUMBER):
         if name in source:
@@ -114,7 +69,7 @@ def _check_columns(source: frame.Source, scorer: Scorer) -> None:
         raise errors.ReservedColumn(column=KEY, table=source.name)
 
 
-def _target_type(model: catalog.Model, scorer: Scorer) -> dict[str, Any]:
+def target_type(model: catalog.Model, scorer: AnyScorer) -> dict[str, Any]:
     """The type of the target, if it is one that this database can be trusted to convert to."""
     metadata = store.read_row(model)["model_metadata"] or {}
     row = db.one("target_type", str(metadata.get("target_type") or ""))
@@ -122,52 +77,72 @@ def _target_type(model: catalog.Model, scorer: Scorer) -> dict[str, Any]:
     return row or {"type": default, "whole": False}
 
 
-def _expressions(scorer: Scorer, target: dict[str, Any]) -> dict[str, str]:
-    number = "(SELECT s.numbers FROM scored AS s)[i._4aad19ca6e_n + 1]"
+def _expressions(scorer: AnyScorer, target: dict[str, Any]) -> dict[str, str]:
+    before, after = results.around_number(scorer.target)
+    type_name = str(target["type"])
+    classes = db.quote_literal(json.dumps([label_text(c) for c in scorer.classes or ()]))
+    labels = db.text("labels", type=type_name, classes=classes)
     return {
-        "type": str(target["type"]),
-        "code": "(SELECT s.codes FROM scored AS s)[i._4aad19ca6e_n + 1]",
-        "number": f"round({number}::numeric)" if target["whole"] else number,
-        "target": db.quote_literal(scorer.target),
+        "type": type_name,
+        "labels": labels,
+        "label": f"{labels}[{batches.label_position(scorer)}]",
+        "document": db.text("document", code=db.text("code")),
+        "rounded": "round(i.number::numeric)" if target["whole"] else "i.number",
+        "before": db.quote_literal(before),
+        "after": db.quote_literal(after),
         "what": "numbers" if scorer.task == "regression" else "labels",
     }
 
 
-def _write_to(source: frame.Source, scorer: Scorer, parts: dict[str, str], options: dict[str, Any]) -> None:
-    if db.value("table_exists", parts["output"]):
-        raise errors.TableExists(table=parts["output"], hint="Drop it, or choose another name.")
-    staging = None
+def new_table(output: str) -> None:
+    """TableExists if a relation of this name is there."""
+    if db.value("table_exists", output):
+        raise errors.TableExists(table=output, hint="Drop it, or choose another name.")
+
+
+def _write_to(model: catalog.Model, source: frame.Source, parts: dict[str, str], options: dict[str, Any]) -> None:
+    new_table(parts["output"])
     key = [r["name"] for r in db.query("primary_key", source.text)]
-    if source.blocks is None:
-        # The rows of a view may come in another order, or not be the same, when it is read again.
-        staging = _staging(parts["output"])
-        db.run("stage", staging=staging, source=source.text)
-        source = frame.relation(staging)
-    n_rows = _run("write", source, scorer, {**parts, "columns": _columns(source, key)}, options)
-    if staging:
-        db.run("drop_table", table=staging)
-    _add_key(parts["output"], key, n_rows)
+    with staged(source, parts["output"]) as rows:
+        names = [a.quoted for a in rows.attributes]
+        columns = ", ".join(f"i.{name}" for name in names)
+        _make_output(rows, parts, key, columns)
+        parts = {**parts, "columns": columns, "names": ", ".join(names)}
+        if not _written_inline(model, rows, parts, options.get("threshold")):
+            run(Job(rows, model, options.get("threshold")), f"write_{parts['what']}", rows, parts)
+    _add_key(parts["output"], key)
 
 
-def _staging(output: str) -> str:
-    schema = db.value("folded", output)[0]
-    return f"{db.quote_ident(schema)}._mlshare_staging_{db.value('pid')}"
+def _add_key(output: str, key: list[str]) -> None:
+    db.run("add_primary_key", output=output, columns=", ".join(map(db.quote_ident, key or [KEY])))
+    if not key:
+        db.run("continue_identity", output=output)
+        db.run("skip_identity", output, output=output)
 
 
-def _columns(source: frame.Source, key: list[str]) -> str:
-    own = [f"i.{a.quoted}" for a in source.attributes]
-    return ", ".join(own if key else [f"i._4aad19ca6e_n + 1 AS {KEY}", *own])
+@contextmanager
+def staged(source: frame.Source, output: str) -> Iterator[frame.Source]:
+    """A source that gives the same rows in the same order when it is read again: a copy of what a view gives."""
+    if source.blocks is not None:
+        yield source
+        return
+    staging = f"{db.quote_ident(db.value('folded', output)[0])}._mlshare_staging_{db.value('pid')}"
+    db.run("stage", staging=staging, source=source.text)
+    yield frame.relation(staging)
+    db.run("drop_table", table=staging)
 
 
-def _add_key(output: str, key: list[str], n_rows: int) -> None:
-    columns = ", ".join(map(db.quote_ident, key or [KEY]))
-    db.run("add_primary_key", output=output, columns=columns)
+def _make_output(source: frame.Source, parts: dict[str, str], key: list[str], columns: str) -> None:
+    """The empty table. What its key needs costs nothing as long as there are no rows."""
+    output, own = parts["output"], columns if key else f"NULL::bigint AS {KEY}, {columns}"
+    db.run("make_output", output=output, columns=own, source=source.text, type=parts["type"])
+    for name in key:
+        db.run("set_not_null", output=output, column=db.quote_ident(name))
     if not key:
         db.run("make_identity", output=output)
-        db.query("continue_identity", output, max(n_rows, 1))
 
 
-def _add_to(source: frame.Source, scorer: Scorer, parts: dict[str, str], options: dict[str, Any]) -> None:
+def _add_to(model: catalog.Model, source: frame.Source, parts: dict[str, str], options: dict[str, Any]) -> None:
     if source.blocks is None or not db.value("is_table", source.text) or db.query("primary_key", source.text):
         raise errors.InvalidArgument(
             argument="output_table_name",
@@ -175,28 +150,40 @@ def _add_to(source: frame.Source, scorer: Scorer, parts: dict[str, str], options
             hint="Name another table for the output.",
         )
     db.run("add_output_columns", **{k: parts[k] for k in ("output", "type")})
-    _run("fill", frame.relation(source.text), scorer, parts, options)
+    source = frame.relation(source.text)
+    run(Job(source, model, options.get("threshold")), f"fill_{parts['what']}", source, parts)
 
 
-def _run(verb: str, source: frame.Source, scorer: Scorer, parts: dict[str, str], options: dict[str, Any]) -> int:
-    """Runs the one statement; how many rows were scored."""
+def _written_inline(model: catalog.Model, source: frame.Source, parts: dict[str, str], threshold: float | None) -> bool:
+    """Writes the predictions of a linear model, if that can be done by an expression."""
+    job = inline.job(model, source, threshold)
+    if job is None:
+        return False
+    label = f"({job.second})::integer + 1"
+    own = {"probability": job.probability, "second": job.second, "label": parts["labels"] + f"[{label}]"}
+    # A value that the model refuses is found, and named, when the table is read.
+    return db.attempt(lambda: run(job, "write_inline", source, {**parts, **own}), inline.FAILURES)
+
+
+def run(job: Job | Inline, statement: str, source: frame.Source, parts: dict[str, str]) -> None:
+    """Runs the one statement that reads a source, asks the job for its scores and writes both."""
     global _job
-    job = _job = Job(source, scorer, options.get("threshold"))
+    _job = job
+    parts = {**parts, "source": source.text}
     try:
         before = db.query("scan_in_heap_order")
-        db.run(f"{verb}_{parts['what']}", source=source.text, **parts)
+        db.run(statement, **parts, batches=db.text("scored_batches", source=source.text))
         db.query("restore_settings", [r["name"] for r in before], [r["before"] for r in before])
     finally:
         _job = None
-        if job.failure is not None:
-            raise job.failure
-    return job.n_rows
+        if isinstance(job, Job):
+            job.close()
 
 
 # --- ml_score ------------------------------------------------------------------------------------
 
 
-def evaluate(source: frame.Source, target: str, scorer: Scorer, metric: str, options: dict[str, Any]) -> float:
+def evaluate(source: frame.Source, target: str, scorer: AnyScorer, metric: str, options: dict[str, Any]) -> float:
     """A metric of the model's predictions for all rows whose target is not NULL."""
     from mlshare import metrics
 
@@ -208,23 +195,30 @@ def evaluate(source: frame.Source, target: str, scorer: Scorer, metric: str, opt
         known[target] = tuple(label_text(c) for c in scorer.classes or ())
     if source[target].kind is None:
         raise errors.UnsupportedColumnType(column=target, type=source[target].type)
-    truths, predictions = [], []
-    for table in frame.read_batches(source, [*(w for w in wanted if w[0] != target), (target, kind)], known):
+    truths, predictions, n_without = [], [], 0
+    wanted = [*(w for w in wanted if w[0] != target), (target, kind)]
+    for window in batches.windows(source, wanted, known, scorer):
+        table = arrays.concatenated(wanted, [b.table for b in window])
         truth, present = _truth(table[target], scorer)
         prediction = scorer.predict(table)
+        there = _predicted(prediction)
+        n_without += int((present & ~there).sum())
+        present &= there
         truths.append(truth[present])
-        predictions.append(_comparable(prediction, scorer)[present])
+        predictions.append(comparable(prediction, scorer)[present])
     if not truths:
         raise errors.MetricUndefined(metric=metric, reason="there are no rows")
+    if n_without:
+        db.notice(f"{n_without} rows have no prediction and were left out: no partition has their key")
     threshold = options.get("threshold")
     return metrics.score(metric, scorer.task, np.concatenate(truths), np.concatenate(predictions), threshold)
 
 
-def _truth_kind(scorer: Scorer) -> Kind:
+def _truth_kind(scorer: AnyScorer) -> Kind:
     return "category" if scorer.target_kind == "category" else "numeric"
 
 
-def _truth(column: Column, scorer: Scorer) -> tuple[Any, Any]:
+def _truth(column: Column, scorer: AnyScorer) -> tuple[Any, Any]:
     """True values or positions of the classes (-1: none of them) [n], and where they are not NULL [n]."""
     if column.codes is not None:
         codes = np.where(column.codes >= len(scorer.classes or ()), -1, column.codes)
@@ -238,7 +232,14 @@ def _truth(column: Column, scorer: Scorer) -> tuple[Any, Any]:
     return np.where(matches.any(axis=1), matches.argmax(axis=1), -1), present
 
 
-def _comparable(prediction: Any, scorer: Scorer) -> Any:
+def _predicted(prediction: Prediction) -> Any:
+    """Which rows [n] have a prediction."""
+    if prediction.labels is not None:
+        return prediction.labels >= 0
+    return ~np.isnan(np.asarray(prediction.values))
+
+
+def comparable(prediction: Prediction, scorer: AnyScorer) -> Any:
     """Values [n], or probabilities [n, C]; a model that gives labels only is sure of them."""
     if prediction.values is not None:
         return prediction.values

@@ -35,12 +35,13 @@ _HELD = 0.25
 
 @dataclass(frozen=True)
 class Data:
-    """The encoded rows to learn from, by layout; ``y`` [n] are class positions or values."""
+    """The encoded rows to learn from, by layout; ``y`` [n] are class positions or values, ``weights`` [n] > 0."""
 
     problem: Problem
     metric: str
     x: Mapping[Layout, Floats]
     y: Floats
+    weights: Floats | None = None
 
     @property
     def stratified(self) -> bool:
@@ -54,12 +55,15 @@ class Data:
         width = min(int(x.shape[1]) for x in self.x.values())
         return min(len(self.y), SEARCH_ROWS) * width * scores
 
-    def fit(self, estimator: Estimator, params: Params, rows: Rows, held: Held | None = None) -> Fitted:
-        """Fit on some of the rows."""
-        if estimator.max_rows is not None and len(rows) > estimator.max_rows:
-            few = sampling.sample(self.y[rows], estimator.max_rows, self.problem.seed, self.stratified)
-            rows = rows[few]
-        return estimator.load()(self.problem, params, self.x[estimator.layout][rows], self.y[rows], held)
+    def fit(self, estimator: Estimator, params: Params, rows: Rows | None = None, held: Held | None = None) -> Fitted:
+        """Fit on some of the rows, or on all."""
+        x, y, weights = self.x[estimator.layout], self.y, self.weights
+        if rows is not None:
+            x, y, weights = x[rows], y[rows], None if weights is None else weights[rows]
+        if estimator.max_rows is not None and len(y) > estimator.max_rows:
+            few = sampling.sample(y, estimator.max_rows, self.problem.seed, self.stratified)
+            x, y, weights = x[few], y[few], None if weights is None else weights[few]
+        return estimator.load()(self.problem, params, x, y, held, weights)
 
 
 @dataclass(frozen=True)

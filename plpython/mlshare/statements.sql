@@ -11,13 +11,15 @@ SELECT current_user AS "user", session_user AS session, pg_catalog.current_setti
        pg_catalog.current_setting('exit_on_error') AS ends_on_error;
 
 -- moment()
--- Who acts, whether the catalog of that name is the role's own, what the statement sees, and a number that any change
--- in the cluster moves. Both: a snapshot older than the last change must not leave its view to the next one.
-SELECT current_user::text AS role,
-       EXISTS (SELECT FROM pg_namespace AS n WHERE n.nspname = ('ml_schema_' || current_user)::name
-                                               AND pg_get_userbyid(n.nspowner) = current_user) AS own,
-       pg_current_snapshot()::text AS snapshot,
+-- Who acts, what the statement sees, and a number that any change in the cluster moves. Both: a snapshot older than the
+-- last change must not leave its view to the next one. It runs for each row: no table is looked at.
+SELECT current_user::text AS role, pg_current_snapshot()::text AS snapshot,
        CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END AS wal;
+
+-- has_catalog()
+-- Whether the catalog of that name is the role's own.
+SELECT EXISTS (SELECT FROM pg_namespace AS n WHERE n.nspname = ('ml_schema_' || current_user)::name
+                                               AND pg_get_userbyid(n.nspowner) = current_user);
 
 -- interrupts()
 SELECT 1;
@@ -53,16 +55,16 @@ SELECT sys._catalog_schema($1) AS schema,
        CASE current_setting('role') WHEN 'none' THEN session_user::text ELSE current_setting('role') END AS acting;
 
 -- own_catalog(name)
-SELECT count(*) = 3 AS own FROM pg_namespace AS n JOIN pg_class AS c ON c.relnamespace = n.oid
+SELECT count(*) = 4 AS own FROM pg_namespace AS n JOIN pg_class AS c ON c.relnamespace = n.oid
 WHERE n.nspname = sys._catalog_schema($1) AND pg_get_userbyid(n.nspowner) = $1 AND pg_get_userbyid(c.relowner) = $1
-  AND c.relname IN ('model_catalog', 'model_object_catalog', 'model_privilege');
+  AND c.relname IN ('model_catalog', 'model_object_catalog', 'model_partition', 'model_privilege');
 
 -- plain_catalog(name)
 -- Tables that read as data: no view, rule, policy for the owner, child table, generated column, foreign type,
 -- trigger; nor an expression of an index, of statistics or of a constraint, which the planner may evaluate.
-SELECT count(*) = 3 AS plain FROM pg_namespace AS n JOIN pg_class AS c ON c.relnamespace = n.oid
+SELECT count(*) = 4 AS plain FROM pg_namespace AS n JOIN pg_class AS c ON c.relnamespace = n.oid
 WHERE n.nspname = $1 AND pg_get_userbyid(n.nspowner) = current_user AND pg_get_userbyid(c.relowner) = current_user
-  AND c.relname IN ('model_catalog', 'model_object_catalog', 'model_privilege')
+  AND c.relname IN ('model_catalog', 'model_object_catalog', 'model_partition', 'model_privilege')
   AND c.relkind = 'r' AND NOT c.relhasrules AND NOT c.relforcerowsecurity AND NOT c.relhassubclass
   AND NOT EXISTS (SELECT FROM pg_index AS i WHERE i.indrelid = c.oid AND num_nonnulls(i.indexprs, i.indpred) > 0)
   AND NOT EXISTS (SELECT FROM pg_statistic_ext AS s WHERE s.stxrelid = c.oid)
@@ -116,12 +118,14 @@ CREATE TABLE {schema}.model_privilege (
     grantee              regrole     NOT NULL,
     privilege            text        NOT NULL CHECK (privilege IN ('PREDICT', 'SELECT', 'ALTER')),
     granted_at           timestamptz NOT NULL DEFAULT clock_timestamp(),
-    PRIMARY KEY (model_handle, grantee, privilege)
+    partition_id         integer,    -- NULL: on the whole model
+    FOREIGN KEY (model_handle, partition_id) REFERENCES {schema}.model_partition ON UPDATE CASCADE ON DELETE CASCADE,
+    UNIQUE NULLS NOT DISTINCT (model_handle, grantee, privilege, partition_id)
 );
 
 -- privilege_condition()
 model_handle IN (SELECT p.model_handle FROM {schema}.model_privilege AS p
-                 WHERE p.privilege IN ({privileges}) AND pg_catalog.pg_has_role(p.grantee, 'USAGE'));
+                 WHERE p.partition_id IS NULL AND p.privilege IN ({privileges}) AND pg_catalog.pg_has_role(p.grantee, 'USAGE'));
 
 -- protect_catalog()
 ALTER TABLE {schema}.model_catalog ENABLE ROW LEVEL SECURITY;
@@ -136,6 +140,13 @@ CREATE POLICY may_see    ON {schema}.model_object_catalog FOR SELECT USING ({may
 CREATE POLICY may_insert ON {schema}.model_object_catalog FOR INSERT WITH CHECK ({may_change});
 CREATE POLICY may_update ON {schema}.model_object_catalog FOR UPDATE USING ({may_change});
 CREATE POLICY may_delete ON {schema}.model_object_catalog FOR DELETE USING ({may_change});
+
+-- protect_partition()
+ALTER TABLE {schema}.model_partition ENABLE ROW LEVEL SECURITY;
+CREATE POLICY may_see    ON {schema}.model_partition FOR SELECT USING ({may_see});
+CREATE POLICY may_insert ON {schema}.model_partition FOR INSERT WITH CHECK ({may_change});
+CREATE POLICY may_update ON {schema}.model_partition FOR UPDATE USING ({may_change});
+CREATE POLICY may_delete ON {schema}.model_partition FOR DELETE USING ({may_change});
 
 -- protect_privilege()
 ALTER TABLE {schema}.model_privilege ENABLE ROW LEVEL SECURITY;
@@ -154,13 +165,13 @@ SELECT model_owner::text, target_column_name, train_table_name, model_type, task
        model_explanation::text, model_metadata::text, notes, model_object_size
 FROM {schema}.model_catalog WHERE model_handle = $1;
 
--- object_size(text)
+-- object_size(text, integer[])
 SELECT coalesce(sum(octet_length(model_object)), 0)::bigint AS size FROM {schema}.model_object_catalog
-WHERE model_handle = $1 AND partition_id = 0;
+WHERE model_handle = $1 AND partition_id = ANY ($2);
 
--- model_chunks(text)
-SELECT chunk_id, model_object, signature FROM {schema}.model_object_catalog
-WHERE model_handle = $1 AND partition_id = 0 ORDER BY chunk_id;
+-- model_chunks(text, integer[])
+SELECT partition_id, chunk_id, model_object, signature FROM {schema}.model_object_catalog
+WHERE model_handle = $1 AND partition_id = ANY ($2) ORDER BY partition_id, chunk_id;
 
 -- next_handle(text)
 SELECT n FROM generate_series(extract(epoch FROM clock_timestamp())::bigint,
@@ -172,12 +183,17 @@ INSERT INTO {schema}.model_catalog (model_handle, target_column_name, train_tabl
     model_explanation, model_metadata, notes, model_object_size, model_digest)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11);
 
--- insert_chunk(text, integer, bytea, bytea)
-INSERT INTO {schema}.model_object_catalog (model_handle, chunk_id, model_object, signature) VALUES ($1, $2, $3, $4);
+-- insert_chunk(text, integer, integer, bytea, bytea)
+INSERT INTO {schema}.model_object_catalog (model_handle, partition_id, chunk_id, model_object, signature)
+VALUES ($1, $2, $3, $4, $5);
 
--- sign_chunk(text, integer, bytea)
-UPDATE {schema}.model_object_catalog SET signature = $3
-WHERE model_handle = $1 AND partition_id = 0 AND chunk_id = $2;
+-- delete_chunks(text, integer[])
+DELETE FROM {schema}.model_object_catalog WHERE model_handle = $1 AND partition_id = ANY ($2);
+
+-- sign_chunks(text, integer[], integer[], bytea[])
+UPDATE {schema}.model_object_catalog AS o SET signature = s.signature
+FROM unnest($2, $3, $4) AS s (partition_id, chunk_id, signature)
+WHERE o.model_handle = $1 AND o.partition_id = s.partition_id AND o.chunk_id = s.chunk_id;
 
 -- delete_model(text)
 DELETE FROM {schema}.model_catalog WHERE model_handle = $1;
@@ -204,19 +220,22 @@ WHERE p.pronamespace = 'sys'::regnamespace AND p.proname = sys._owner_door($1);
 -- shared_model(text, name)
 SELECT c.model_id, encode(c.model_digest, 'hex') AS digest, pg_has_role($2, current_user, 'USAGE') AS as_owner,
        ARRAY(SELECT p.privilege FROM {schema}.model_privilege AS p
-             WHERE p.model_handle = $1 AND pg_has_role($2, p.grantee, 'USAGE')) AS privileges
+             WHERE p.model_handle = $1 AND p.partition_id IS NULL AND pg_has_role($2, p.grantee, 'USAGE')) AS privileges,
+       ARRAY(SELECT p.partition_id || ' ' || p.privilege FROM {schema}.model_privilege AS p
+             WHERE p.model_handle = $1 AND p.partition_id IS NOT NULL AND pg_has_role($2, p.grantee, 'USAGE')) AS partial
 FROM {schema}.model_catalog AS c WHERE c.model_handle = $1;
 
 -- shared_privileges(name)
-SELECT current_user::text AS model_owner, p.model_handle, pg_get_userbyid(p.grantee)::text AS grantee, p.privilege, p.granted_at::text
-FROM {schema}.model_privilege AS p
+SELECT current_user::text AS model_owner, p.model_handle, pg_get_userbyid(p.grantee)::text AS grantee, p.privilege,
+       p.granted_at::text, t.partition_name
+FROM {schema}.model_privilege AS p LEFT JOIN {schema}.model_partition AS t USING (model_handle, partition_id)
 WHERE pg_has_role($1, p.grantee, 'USAGE') OR pg_has_role($1, current_user, 'USAGE');
 
 -- --- scoring a table ----------------------------------------------------------------------------
 
 -- scan_in_heap_order()
 SELECT name, current_setting(name) AS before, set_config(name, value, true)
-FROM (VALUES ('synchronize_seqscans', 'off'), ('max_parallel_workers_per_gather', '0'), ('enable_indexscan', 'off'),
+FROM (VALUES ('jit', 'off'), ('max_parallel_maintenance_workers', '0'), ('synchronize_seqscans', 'off'), ('max_parallel_workers_per_gather', '0'), ('enable_indexscan', 'off'),
              ('enable_indexonlyscan', 'off'), ('enable_bitmapscan', 'off'), ('enable_seqscan', 'on'),
              ('enable_hashjoin', 'on'), ('enable_mergejoin', 'off'), ('enable_nestloop', 'off')) AS s (name, value);
 
@@ -237,61 +256,90 @@ CREATE UNLOGGED TABLE {staging} AS SELECT * FROM {source};
 -- drop_table()
 DROP TABLE {table};
 
+-- make_output()
+CREATE TABLE {output} AS SELECT {columns}, NULL::{type} AS prediction, NULL::jsonb AS ml_results FROM ONLY {source} AS i
+WITH NO DATA;
+
+-- set_not_null()
+ALTER TABLE {output} ALTER COLUMN {column} SET NOT NULL;
+
+-- scored_batches()
+-- Batches s, made one by one while the statement runs, and the rows i of each with their number in it, from 0 on.
+(SELECT (r.batch).first, (r.batch).beyond, (r.batch).labels, (r.batch).codes, (r.batch).common, (r.batch).documents,
+        (r.batch).numbers
+ FROM (SELECT sys._scored() AS batch OFFSET 0) AS r OFFSET 0) AS s
+CROSS JOIN LATERAL (SELECT (row_number() OVER ())::integer - 1 AS _4aad19ca6e_n, q.* FROM ONLY {source} AS q
+                    WHERE q.ctid >= s.first AND q.ctid < s.beyond OFFSET 0) AS i
+
+-- labels()
+(SELECT (array_agg(l.name::{type} ORDER BY l.n)) FROM jsonb_array_elements_text({classes}) WITH ORDINALITY AS l (name, n))
+
+-- document()
+-- A code is three bytes. The first codes are those of the common documents, the next ones those of the batch.
+coalesce((SELECT sys._scored_values()) -> ({code}), s.documents -> (({code}) - s.common))
+
+-- code()
+-- Operators like these are evaluated from left to right.
+get_byte(s.codes, 3 * i._4aad19ca6e_n) << 8 | get_byte(s.codes, 3 * i._4aad19ca6e_n + 1) << 8
+| get_byte(s.codes, 3 * i._4aad19ca6e_n + 2)
+
 -- write_labels()
--- The codes of all rows are one value: joined to the rows it would travel, and be spilled to disk, with each of them.
-CREATE TABLE {output} AS
-WITH scored AS MATERIALIZED (SELECT encode(s.codes, 'escape')::integer[] AS codes FROM sys._scored() AS s),
-     meaning AS MATERIALIZED (SELECT m.code, m.prediction::{type} AS prediction, m.ml_results FROM sys._scored_values() AS m)
-SELECT {columns}, m.prediction, m.ml_results
-FROM (SELECT row_number() OVER () - 1 AS _4aad19ca6e_n, q.* FROM ONLY {source} AS q) AS i
-JOIN meaning AS m ON m.code = {code};
+INSERT INTO {output} ({names}, prediction, ml_results)
+SELECT {columns}, {label}, {document} FROM {batches};
+
+-- write_inline()
+-- The model is the expression {probability}. A row that it has no answer for makes the statement fail.
+INSERT INTO {output} ({names}, prediction, ml_results)
+SELECT {columns}, {label}, (SELECT sys._scored_values()) -> (round(10000 * i._4aad19ca6e_n)::integer + ({second})::integer)
+FROM (SELECT q.*, coalesce({probability}, 'NaN') AS _4aad19ca6e_n FROM ONLY {source} AS q OFFSET 0) AS i;
 
 -- write_numbers()
-CREATE TABLE {output} AS
-WITH scored AS MATERIALIZED (SELECT s.numbers::float8[] AS numbers FROM sys._scored() AS s)
-SELECT {columns}, {number}::{type} AS prediction,
-       jsonb_build_object('predictions', jsonb_build_object({target}, (SELECT s.numbers FROM scored AS s)[i._4aad19ca6e_n + 1])) AS ml_results
-FROM (SELECT row_number() OVER () - 1 AS _4aad19ca6e_n, q.* FROM ONLY {source} AS q) AS i;
+INSERT INTO {output} ({names}, prediction, ml_results)
+SELECT {columns}, {rounded}::{type}, ({before} || i.number || {after})::jsonb
+FROM (SELECT i.*, s.numbers[i._4aad19ca6e_n + 1] AS number FROM {batches} OFFSET 0) AS i;
 
 -- add_primary_key()
 ALTER TABLE {output} ADD PRIMARY KEY ({columns});
 
 -- make_identity()
+-- Many numbers at once are several times cheaper.
 ALTER TABLE {output} ALTER COLUMN _4aad19ca6e_pk_id SET NOT NULL,
-                     ALTER COLUMN _4aad19ca6e_pk_id ADD GENERATED BY DEFAULT AS IDENTITY;
+                     ALTER COLUMN _4aad19ca6e_pk_id ADD GENERATED BY DEFAULT AS IDENTITY (CACHE 1000);
 
--- continue_identity(text, bigint)
-SELECT setval(pg_get_serial_sequence($1, '_4aad19ca6e_pk_id'), $2);
+-- continue_identity()
+ALTER TABLE {output} ALTER COLUMN _4aad19ca6e_pk_id SET CACHE 1;
+
+-- skip_identity(text)
+SELECT setval(pg_get_serial_sequence($1, '_4aad19ca6e_pk_id'), n.last)
+FROM (SELECT max(o._4aad19ca6e_pk_id) AS last FROM {output} AS o) AS n WHERE n.last IS NOT NULL;
 
 -- add_output_columns()
 ALTER TABLE {output} ADD COLUMN _4aad19ca6e_pk_id bigint GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY,
                      ADD COLUMN prediction {type}, ADD COLUMN ml_results jsonb;
 
 -- fill_labels()
-WITH scored AS MATERIALIZED (SELECT encode(s.codes, 'escape')::integer[] AS codes FROM sys._scored() AS s),
-     meaning AS MATERIALIZED (SELECT m.code, m.prediction::{type} AS prediction, m.ml_results FROM sys._scored_values() AS m)
-UPDATE ONLY {output} AS o SET prediction = m.prediction, ml_results = m.ml_results
-FROM (SELECT row_number() OVER () - 1 AS _4aad19ca6e_n, q._4aad19ca6e_pk_id AS id FROM ONLY {output} AS q) AS i
-JOIN meaning AS m ON m.code = {code}
-WHERE o._4aad19ca6e_pk_id = i.id;
+UPDATE ONLY {output} AS o SET prediction = f.prediction, ml_results = f.ml_results
+FROM (SELECT i._4aad19ca6e_pk_id AS id, {label} AS prediction, {document} AS ml_results FROM {batches}) AS f
+WHERE o._4aad19ca6e_pk_id = f.id;
 
 -- fill_numbers()
-WITH scored AS MATERIALIZED (SELECT s.numbers::float8[] AS numbers FROM sys._scored() AS s)
-UPDATE ONLY {output} AS o SET prediction = {number}::{type},
-       ml_results = jsonb_build_object('predictions', jsonb_build_object({target}, (SELECT s.numbers FROM scored AS s)[i._4aad19ca6e_n + 1]))
-FROM (SELECT row_number() OVER () - 1 AS _4aad19ca6e_n, q._4aad19ca6e_pk_id AS id FROM ONLY {output} AS q) AS i
+UPDATE ONLY {output} AS o SET prediction = {rounded}::{type}, ml_results = ({before} || i.number || {after})::jsonb
+FROM (SELECT i._4aad19ca6e_pk_id AS id, s.numbers[i._4aad19ca6e_n + 1] AS number FROM {batches}) AS i
 WHERE o._4aad19ca6e_pk_id = i.id;
 
 -- --- sharing ------------------------------------------------------------------------------------
 
--- insert_privilege(text, regrole, text)
-INSERT INTO {schema}.model_privilege (model_handle, grantee, privilege) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING;
+-- insert_privilege(text, regrole, text, integer)
+INSERT INTO {schema}.model_privilege (model_handle, grantee, privilege, partition_id) VALUES ($1, $2, $3, $4)
+ON CONFLICT DO NOTHING;
 
--- delete_privilege(text, regrole, text)
-DELETE FROM {schema}.model_privilege WHERE model_handle = $1 AND grantee = $2 AND ($3 IS NULL OR privilege = $3);
+-- delete_privilege(text, regrole, text, integer)
+-- Without a partition, those on single partitions too.
+DELETE FROM {schema}.model_privilege
+WHERE model_handle = $1 AND grantee = $2 AND ($3 IS NULL OR privilege = $3) AND ($4 IS NULL OR partition_id = $4);
 
 -- privileges_left(regrole)
-SELECT DISTINCT privilege FROM {schema}.model_privilege WHERE grantee = $1;
+SELECT DISTINCT privilege, partition_id IS NULL AS whole FROM {schema}.model_privilege WHERE grantee = $1;
 
 -- open_door()
 GRANT EXECUTE ON FUNCTION sys.{door}() TO {grantee};
@@ -301,18 +349,20 @@ REVOKE EXECUTE ON FUNCTION sys.{door}() FROM {grantee};
 
 -- open_catalog()
 GRANT USAGE ON SCHEMA {schema} TO {grantee};
-GRANT SELECT ON {schema}.model_catalog, {schema}.model_object_catalog, {schema}.model_privilege TO {grantee};
+GRANT SELECT ON {schema}.model_catalog, {schema}.model_object_catalog, {schema}.model_partition,
+                {schema}.model_privilege TO {grantee};
 
 -- open_catalog_for_change()
 GRANT UPDATE, DELETE ON {schema}.model_catalog TO {grantee};
-GRANT INSERT, UPDATE, DELETE ON {schema}.model_object_catalog TO {grantee};
+GRANT INSERT, UPDATE, DELETE ON {schema}.model_object_catalog, {schema}.model_partition TO {grantee};
 
 -- close_catalog()
-REVOKE ALL ON {schema}.model_catalog, {schema}.model_object_catalog, {schema}.model_privilege FROM {grantee};
+REVOKE ALL ON {schema}.model_catalog, {schema}.model_object_catalog, {schema}.model_partition,
+              {schema}.model_privilege FROM {grantee};
 
 -- close_catalog_for_change()
 REVOKE UPDATE, DELETE ON {schema}.model_catalog FROM {grantee};
-REVOKE INSERT, UPDATE, DELETE ON {schema}.model_object_catalog FROM {grantee};
+REVOKE INSERT, UPDATE, DELETE ON {schema}.model_object_catalog, {schema}.model_partition FROM {grantee};
 
 -- --- relations ----------------------------------------------------------------------------------
 
@@ -342,11 +392,11 @@ WHERE i.indrelid = $1 AND i.indisprimary AND a.attrelid = $1
   AND NOT EXISTS (SELECT FROM pg_class AS c WHERE c.oid = $1 AND c.relkind = 'r' AND c.relhassubclass) ORDER BY k.n;
 
 -- read_blocks(tid, tid)
-SELECT count(*)::integer AS rows, array_send(array_agg({numbers})) AS numbers, array_send(array_agg({strings})) AS strings
+SELECT count(*)::integer AS rows, sys._raw(array_agg({numbers})) AS numbers, sys._raw(array_agg({strings})) AS strings
 FROM ONLY {source} AS q WHERE q.ctid >= $1 AND q.ctid < $2;
 
 -- read_query(integer)
-SELECT count(*)::integer AS rows, array_send(array_agg(s.numbers)) AS numbers, array_send(array_agg(s.strings)) AS strings,
+SELECT count(*)::integer AS rows, sys._raw(array_agg(s.numbers)) AS numbers, sys._raw(array_agg(s.strings)) AS strings,
        array_agg(s.document) FILTER (WHERE s.document IS NOT NULL) AS documents
 FROM (SELECT {numbers} AS numbers, {strings} AS strings, {document} AS document, (row_number() OVER () - 1) / $1 AS batch
       FROM {source} AS q) AS s GROUP BY s.batch ORDER BY s.batch;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,17 +13,19 @@ from mlshare.catalog import SCHEMA_PREFIX, Model
 TABLES = {  # in the order in which they are made, with the statement that protects each
     "model_catalog": "protect_catalog",
     "model_object_catalog": "protect_object_catalog",
+    "model_partition": "protect_partition",
     "model_privilege": "protect_privilege",
 }
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """A stored piece of a model object."""
+    """A stored piece of a model object; ``partition_id`` 0: of the model itself."""
 
     chunk_id: int
     data: bytes
     signature: bytes | None
+    partition_id: int = 0
 
 
 # --- making and changing ---------------------------------------------------------------------------
@@ -104,18 +107,25 @@ def insert(schema: str, row: dict[str, Any], chunks: list[Chunk], digest: bytes 
         digest,
         schema=schema,
     )
+    insert_chunks(schema, handle, chunks)
+
+
+def insert_chunks(schema: str, handle: str, chunks: list[Chunk]) -> None:
     for chunk in chunks:
-        db.query("insert_chunk", handle, chunk.chunk_id, chunk.data, chunk.signature, schema=schema)
+        db.query("insert_chunk", handle, chunk.partition_id, chunk.chunk_id, chunk.data, chunk.signature, schema=schema)
 
 
 def _json(value: Any) -> str | None:
     return None if value is None else json.dumps(value)
 
 
-def sign(model: Model, signatures: dict[int, bytes]) -> None:
-    """Puts signatures on the chunks of the caller's own model."""
-    for chunk_id, signature in signatures.items():
-        db.query("sign_chunk", model.handle, chunk_id, signature, schema=db.quote_ident(model.schema))
+def sign(model: Model, chunks: list[Chunk]) -> None:
+    """Puts the signatures of chunks on those that are stored of a model."""
+    if not chunks:
+        return
+    columns = zip(*((c.partition_id, c.chunk_id, c.signature) for c in chunks), strict=True)
+    parts = [list(c) for c in columns]
+    catalog.reading(model, lambda schema: db.query("sign_chunks", model.handle, *parts, schema=schema))
 
 
 def drop(model: Model) -> None:
@@ -143,20 +153,26 @@ def read_row(model: Model) -> dict[str, Any]:
     return row
 
 
-def read_chunks(model: Model) -> list[Chunk]:
-    """The stored object of a model. It must not reach a caller who lacks SELECT.
+def read_chunks(model: Model, partition_ids: Sequence[int] = (0,)) -> list[Chunk]:
+    """The stored objects of a model or its partitions. They must not reach a caller who lacks SELECT.
 
     Errors: ModelTooLarge, before anything of that size is read.
     """
     limit = int(db.value("setting", "import_size")) << 20
+    ids = list(partition_ids)
 
     def read(schema: str) -> list[db.Row]:
-        size = int(db.value("object_size", model.handle, schema=schema))
+        size = int(db.value("object_size", model.handle, ids, schema=schema))
         if size > limit:
             raise errors.ModelTooLarge(
                 reason=f"it has {size} bytes", hint="An administrator can raise import_size in sys.ml_settings."
             )
-        return db.query("model_chunks", model.handle, schema=schema)
+        return db.query("model_chunks", model.handle, ids, schema=schema)
 
     rows = catalog.reading(model, read)
-    return [Chunk(r["chunk_id"], bytes(r["model_object"]), r["signature"]) for r in rows]
+    return [Chunk(r["chunk_id"], bytes(r["model_object"]), r["signature"], r["partition_id"]) for r in rows]
+
+
+def read_partitions(model: Model) -> list[db.Row]:
+    """What the catalog lists of a model's partitions, by their numbers."""
+    return catalog.reading(model, lambda schema: db.query("partitions", model.handle, schema=schema))

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Kind = Literal["numeric", "boolean", "date", "timestamp", "category", "text"]
+Task = Literal["classification", "regression"]
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,7 @@ def read(buffer: memoryview) -> tuple[dict[str, Tensor], dict[str, str]]:
         metadata = header.pop("__metadata__", {})
         body = buffer[_LENGTH_BYTES + length :]
         return {name: _tensor(entry, body) for name, entry in header.items()}, metadata
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise errors.CorruptModel(reason="it is not a safetensors buffer", detail=str(error)) from error
 
 

@@ -20,13 +20,16 @@ from mlshare import __version__, errors, transport
 from mlshare.table import Table
 
 Progress = Callable[[str, float], None]
-Task = Callable[[dict[str, Any], Table | bytes | None, Progress], tuple[dict[str, Any], bytes]]
+Blob = bytes | Sequence[memoryview]  # pieces are written one after the other
+Task = Callable[[dict[str, Any], Table | bytes | None, Progress], tuple[dict[str, Any], Blob]]
 
 TASKS = {
     "ping": "mlshare.worker:ping",
     "train": "mlshare.fit:train",
     "audit": "mlshare.audit:run",
+    "audit_partitions": "mlshare.audit.partitions:run",
     "compile": "mlshare.compile:run",
+    "build": "mlshare.build.job:run",
     "share": "mlshare.shares.task:run",
 }
 
@@ -142,11 +145,10 @@ def _mapped(descriptor: int) -> memoryview:
     return memoryview(mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ))
 
 
-def _write(descriptor: int, blob: bytes) -> None:
-    with open(descriptor, "wb", buffering=0, closefd=False) as file:
-        view = memoryview(blob)
-        while view.nbytes:
-            view = view[file.write(view) :]
+def _write(descriptor: int, blob: Blob) -> None:
+    with open(descriptor, "wb", buffering=1 << 20, closefd=False) as file:
+        for piece in [blob] if isinstance(blob, bytes) else blob:
+            file.write(piece)
 
 
 def _encoded(message: Mapping[str, Any]) -> bytes:

@@ -94,6 +94,8 @@ def cmd_bench(args: argparse.Namespace) -> int:
     dsn = running.dsn("postgres")
     data = args.data or os.environ.get("MLSHARE_DATA")
     status = run_script(running, "bench/speed/speed.py", dsn, *speed_options(args))
+    few = ("--groups", "100", "--repeats", "1") if args.quick else ()
+    status = run_script(running, "bench/partitions/partitions.py", dsn, *few) or status
     return status if not data else run_script(running, "bench/quality/quality.py", dsn, data) or status
 
 

@@ -86,6 +86,7 @@ class Environments:
         """Make both, install the pinned dependencies and this checkout; only what has changed."""
         self._once("tools", self._make_tools, str(self.python), *requirements("tools"), *build_requires())
         self._once("venv", self._make_venv, str(self.python), *requirements())
+        self._once("cluster", self._install_cluster, str(self.python), *requirements(), *requirements("cluster"))
         self._once("wheel", self._install_wheel, source_digest(), str(self.python), *requirements())
 
     def ensure_extras(self, *extras: str) -> None:
@@ -119,6 +120,11 @@ class Environments:
             shutil.rmtree(self.venv, ignore_errors=True)
             run([self.python, "-m", "venv", "--without-pip", self.venv])
             pip_install(self.tools, self.venv, *requirements())
+            compile_all(self.venv, self.python)
+
+    def _install_cluster(self) -> None:
+        with step("installing what a Dask cluster needs"):
+            pip_install(self.tools, self.venv, *requirements("cluster"))
             compile_all(self.venv, self.python)
 
     def _make_clients(self) -> None:

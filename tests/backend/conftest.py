@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from backend import calls, world
+from backend import calls, mining, world
 from backend.world import World
 from fix_db import PASSWORD, Database, database, identifiers, unique
 from fix_server import Server
@@ -117,3 +117,17 @@ def fresh(server: Server, made: World) -> Iterator[Database]:
     """A database of this test alone, with the same tables and models."""
     with copied(server, made) as db:
         yield db
+
+
+@pytest.fixture(scope="session")
+def mine(server: Server, made: World) -> Iterator[Database]:
+    """A database with models made by Oracle's routines, see backend.mining."""
+    with copied(server, made) as db:
+        mining.fill(db, made)
+        yield db
+
+
+@pytest.fixture
+def miner(mine: Database, made: World) -> Iterator[psycopg.Connection]:
+    """The owner of those models, in a transaction that is rolled back."""
+    yield from mining.rolled_back(mine, made.owner)

@@ -13,6 +13,8 @@ from fix_db import Database, identifiers, unique
 
 ROW = '{"a": 1, "b": 2, "c": "p"}'
 OPTIONS = calls.as_json({"model_list": ["GaussianNB"], **world.QUICK})
+DETAILS = ("coefficients", "importances", "global_statistics", "settings", "alerts")
+VIEWS = ("s", "_attributes", "_settings", "_partitions", "_views", "_xforms")
 # Each is rolled back. {h} is the handle, {o} its owner; {g} a role to share with.
 CALLS = {
     "ml_create_or_upgrade_catalog": "CALL sys.ml_create_or_upgrade_catalog()",
@@ -31,6 +33,32 @@ CALLS = {
     "ml_model_revoke": "CALL sys.ml_model_revoke('{h}', '{g}')",
     "ml_model_drop": "CALL sys.ml_model_drop('{h}')",
     "ml_model_compile": "CALL sys.ml_model_compile('{h}', 'pg_temp.compiled')",
+    "ml_model_add_partition": "CALL sys.ml_model_add_partition('{h}', 'TABLE public.input')",
+    "ml_model_drop_partition": "CALL sys.ml_model_drop_partition('{h}', 'x')",
+    "ml_model_refresh_partitions": "SELECT * FROM sys.ml_model_refresh_partitions('{h}', 'TABLE public.input')",
+    "create_model2": "CALL dbms_data_mining.create_model2('x', 'CLASSIFICATION', 'TABLE "
+    "public.input', NULL, NULL, 't')",
+    "create_model": "CALL dbms_data_mining.create_model('x', 'CLASSIFICATION', 'public.input', NULL, 't')",
+    "add_partition": "CALL dbms_data_mining.add_partition('{h}', 'TABLE public.input')",
+    "drop_partition": "CALL dbms_data_mining.drop_partition('{h}', 'x')",
+    "drop_model": "CALL dbms_data_mining.drop_model('{h}')",
+    "rename_model": "CALL dbms_data_mining.rename_model('{h}', 'other')",
+    "apply": "CALL dbms_data_mining.apply('{h}', 'public.input', 'a', 'pg_temp.applied')",
+    "export_sermodel": "CALL dbms_data_mining.export_sermodel(NULL, '{h}')",
+    "import_sermodel": "CALL dbms_data_mining.import_sermodel('', 'x')",
+    "prediction": f"SELECT sys.prediction('{{h}}', '{ROW}'::jsonb)",
+    "prediction (text)": f"SELECT sys.prediction('{{h}}', '{ROW}')",
+    "prediction (record)": "SELECT sys.prediction('{h}', i) FROM public.input AS i",
+    "prediction_number": f"SELECT sys.prediction_number('{{h}}', '{ROW}')",
+    "prediction_probability": f"SELECT sys.prediction_probability('{{h}}', '{ROW}')",
+    "prediction_set": f"SELECT * FROM sys.prediction_set('{{h}}', '{ROW}')",
+    "prediction_details": f"SELECT * FROM sys.prediction_details('{{h}}', '{ROW}')",
+    "prediction_bounds": f"SELECT * FROM sys.prediction_bounds('{{h}}', '{ROW}')",
+    "ora_dm_partition_name": f"SELECT sys.ora_dm_partition_name('{{h}}', '{ROW}')",
+    **{f"model_{f}": f"SELECT * FROM sys.model_{f}('{{h}}')" for f in DETAILS},
+    **{f"{s}_mining_model{v}": f"TABLE sys.{s}_mining_model{v}" for v in VIEWS for s in ("all", "user", "dba")},
+    "ml_executors": "TABLE sys.ml_executors",
+    "ml_executor_set": "CALL sys.ml_executor_set('x', NULL, NULL, NULL, NULL)",
     "ml_set": "CALL sys.ml_set('cache_size', 5)",
     "json_object": "SELECT sys.json_object('a', 1)",
     "ml_settings": "TABLE sys.ml_settings",
@@ -97,7 +125,8 @@ def test_roles_and_routines(
 
 def test_every_public_routine_is_in_it(owner: psycopg.Connection) -> None:
     public = (
-        "SELECT DISTINCT proname FROM pg_proc WHERE pronamespace = 'sys'::regnamespace AND proname NOT LIKE '\\_%' "
+        "SELECT DISTINCT proname FROM pg_proc WHERE pronamespace IN ('sys'::regnamespace, "
+        "'dbms_data_mining'::regnamespace) AND proname NOT LIKE '\\_%' "
         "UNION SELECT relname FROM pg_class WHERE relnamespace = 'sys'::regnamespace AND relkind = 'v'"
     )
     missing = {row[0] for row in calls.rows(owner, public)} - set(CALLS)

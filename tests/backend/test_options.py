@@ -87,8 +87,9 @@ def test_values_of_the_wrong_kind(owner: psycopg.Connection, option: str, given:
 @pytest.mark.parametrize("option", ["Task", "contamination", "", "model list", "'; DROP TABLE shop.loan; --", "é"])
 def test_unknown_options_list_the_known_ones(owner: psycopg.Connection, option: str) -> None:
     hint = (
-        "Options here: exclude_column_list, exclude_model_list, include_column_list, model_list, notes, "
-        "optimization_metric, random_state, task, time_budget."
+        "Options here: exclude_column_list, exclude_model_list, executor, include_column_list, max_partitions, "
+        "min_rows_per_partition, model_list, notes, on_partition_error, optimization_metric, partition_build_type, "
+        "partition_columns, random_state, task, time_budget, unseen_key."
     )
     with refused(owner, "ML001", f'unknown option "{option}"', hint=hint):
         calls.train(owner, "shop.loan", "answer", {option: 1}, TAKEN)

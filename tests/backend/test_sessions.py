@@ -20,7 +20,7 @@ SELECT (SELECT array_agg(c.oid::regclass::text || coalesce(c.relacl::text, '') O
         WHERE c.relnamespace NOT IN ('pg_catalog'::regnamespace, 'pg_toast'::regnamespace)),
        (SELECT array_agg(n.nspname || coalesce(n.nspacl::text, '') ORDER BY n.oid) FROM pg_namespace AS n),
        (SELECT array_agg(p.oid::regprocedure::text || coalesce(p.proacl::text, '') ORDER BY p.oid) FROM pg_proc AS p
-        WHERE p.pronamespace = 'sys'::regnamespace)
+        WHERE p.pronamespace IN ('sys'::regnamespace, 'dbms_data_mining'::regnamespace))
 """
 
 

@@ -131,7 +131,7 @@ def test_refusals_tell_nothing(arena: Arena, statement: str) -> None:
         "SELECT 3 AS a, 2.5 AS b, <owner.door>::text AS c",
         "SELECT 3 AS a, 2.5 AS b, sys._in_snapshot()::text AS c",
         "SELECT 3 AS a, 2.5 AS b, encode((sys._scored()).codes, 'hex') AS c",
-        "SELECT 3 AS a, 2.5 AS b, (sys._scored_values()).prediction AS c",
+        "SELECT 3 AS a, 2.5 AS b, sys._scored_values()::text AS c",
         "SELECT 3 AS a, 2.5 AS b, encode(model_object, 'hex') AS c FROM \"<owner.catalog>\".model_object_catalog "
         "WHERE model_handle = 'm'",
         'SELECT 3 AS a, 2.5 AS b, model_metadata::text AS c FROM "<owner.catalog>".model_catalog WHERE '

@@ -152,3 +152,10 @@ def test_what_cannot_be_a_function() -> None:
         compiled(only(mixed(200), "a"), NUMBER, output="probability")
     with pytest.raises(InvalidOptionValue, match="not a class"):
         compiled(only(mixed(200), "a"), CLASSES, output="probability", **{"class": "maybe"})
+
+
+def test_hidden_layers_are_not_written() -> None:
+    layers = [(np.ones((2, 3)), np.zeros(3)), (np.ones((3, 1)), np.zeros(1))]
+    for activation in ("logistic", "tanh", "relu", "identity"):
+        with pytest.raises(NotCompilable):
+            graph.read(write.network_model("regression", (np.zeros(2), np.ones(2)), layers, activation))

@@ -9,7 +9,7 @@ from mlshare.convert import graph, trees
 from mlshare.encoding import Encoder
 from mlshare.estimators import registry
 from mlshare.estimators.base import Estimator, Fitted, Problem
-from mlshare.fit import run
+from mlshare.modelfile import run
 from unit.learning import FEATURES, mixed, only
 
 TABLE = mixed(600)

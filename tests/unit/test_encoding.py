@@ -12,7 +12,7 @@ import pytest
 
 from mlshare import errors
 from mlshare.encoding import Encoder, Layout
-from mlshare.fit import raw_row
+from mlshare.modelfile import raw_row
 from mlshare.table import Table
 from unit.learning import FEATURES, mixed, numbers, only, strings
 

@@ -9,8 +9,9 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from mlshare import errors, fit, search
+from mlshare import errors, fit, modelfile, search
 from mlshare.encoding import Encoder
+from mlshare.estimators import registry
 from mlshare.table import Table
 from unit.learning import FEATURES, mixed, numbers, only, strings
 
@@ -39,6 +40,7 @@ def _manifest(blob: bytes) -> dict[str, Any]:
         ("three", "classification", [0, 1, 2], ["LGBMClassifier", "LogisticRegression"]),
         ("flag", "classification", [False, True], ["XGBClassifier"]),
         ("amount", "regression", None, ["RandomForestRegressor", "LinearSVR"]),
+        ("three", "classification", [0, 1, 2], ["MLPClassifier"]),
     ],
 )
 def test_every_kind_of_column_and_target(
@@ -56,7 +58,14 @@ def test_every_kind_of_column_and_target(
     golden = result["golden"]
     encoder = Encoder.from_json(_manifest(blob)["encoder"])
     rows = np.concatenate([encoder.encode_row(r) for r in golden["rows"]])
-    assert fit.run(blob, rows) == pytest.approx(np.array(golden.get("probabilities") or golden["values"]), abs=1e-6)
+    expected = np.array(golden.get("probabilities") or golden["values"])
+    assert modelfile.run(blob, rows) == pytest.approx(expected, abs=1e-6)
+
+
+def test_networks_are_tried_only_if_named() -> None:
+    for task in ("classification", "regression"):
+        tried = {e.name for e in registry.candidates(task, 100, None, None)}
+        assert tried == {name for name in registry.names(task) if not name.startswith("MLP")}
 
 
 def test_same_seed_same_bytes() -> None:

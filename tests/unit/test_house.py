@@ -19,7 +19,8 @@ PYTHON = CHECKOUT / "plpython"
 LIBRARY = PYTHON / "mlshare"
 # The modules that know of a database; every other one gets arrays and gives arrays.
 DATABASE_SIDE = {"db", "catalog", "store", "privileges", "cache", "loading", "frame", "environment"}
-DATABASE_SIDE |= {"scoring", "links", "routines"}
+DATABASE_SIDE |= {"scoring", "batches", "inline", "partitions", "training", "progress", "links", "routines"}
+DATABASE_SIDE |= {"applying", "callers", "dictionary", "modelrow", "whole"}
 PYTHON_FILES = sorted(PYTHON.rglob("*.py"))
 SQL_FILES = [*sorted(CHECKOUT.glob("sql/*.sql")), *sorted(PYTHON.rglob("*.sql"))]
 # A flat list, one entry per error.

@@ -234,3 +234,9 @@ def _seconds(scorer: Scorer, one: dict[str, Any]) -> float:
     for _ in range(200):
         scorer.predict_row(one)
     return (time.perf_counter() - started) / 200
+
+
+def test_a_model_need_not_name_its_algorithm() -> None:
+    scorer = Scorer(encoded(algorithm="of somebody else"))
+    assert scorer.rows_at_once == runtime.BATCH_ROWS
+    assert Scorer(encoded()).rows_at_once > runtime.BATCH_ROWS

@@ -66,14 +66,16 @@ def inputs(statement: Any) -> Iterator[str]:
 
 @cache
 def routines() -> dict[str, Routine]:
-    """All routines that sql/ makes, by name."""
+    """All routines that sql/ makes, by name; those that only convert an argument also by its type."""
     found = {}
     for path in AREAS:
         for statement in statements(path):
             if type(statement).__name__ == "CreateFunctionStmt":
                 name = statement.funcname[-1].sval
                 options = {option.defname: option for option in statement.options or ()}
-                found[name] = Routine(name, tuple(inputs(statement)), options, bool(statement.replace))
+                routine = Routine(name, tuple(inputs(statement)), options, bool(statement.replace))
+                kinds = " ".join(p.argType.names[-1].sval for p in statement.parameters or ())
+                found[name if routine.language == "plpython3u" or "set" in options else f"{name} {kinds}"] = routine
     return found
 
 
@@ -104,9 +106,42 @@ def test_search_path_is_pinned(routine: Routine) -> None:
         names = re.findall(r"(?:PERFORM|CALL|NOT|:=) ([\w.]+)\(", routine.body)
         assert "COMMIT;" in routine.body and names and all("." in name for name in names)
         return
+    if "set" not in routine.options:
+        # Without a path of its own, so that the planner can put it into a query: then nothing may be looked up.
+        assert routine.language == "sql" and not lookups(routine.body)
+        return
     setting = routine.options["set"].arg
     assert setting.name == "search_path"
     assert [argument.val.sval for argument in setting.args] == PINNED
+
+
+def lookups(body: str) -> list[str]:
+    """What in an SQL text would be looked up in the search_path: names without schema, operators."""
+    pglast = pytest.importorskip("pglast")
+    from pglast.visitors import Visitor
+
+    found = []
+
+    class Names(Visitor):  # type: ignore[misc]
+        def visit_FuncCall(self, _: Any, node: Any) -> None:
+            found.extend(n.sval for n in node.funcname[:1] if len(node.funcname) == 1)
+
+        def visit_TypeName(self, _: Any, node: Any) -> None:
+            found.extend(n.sval for n in node.names[:1] if len(node.names) == 1)
+
+        def visit_RangeVar(self, _: Any, node: Any) -> None:
+            found.extend([node.relname] if node.schemaname is None else [])
+
+        def visit_A_Expr(self, _: Any, node: Any) -> None:
+            found.append(node.name[-1].sval)
+
+    Names()(pglast.parse_sql(body))
+    return found
+
+
+def test_lookups_are_noticed() -> None:
+    assert lookups("SELECT sys.f($1, $2::pg_catalog.jsonb)") == []
+    assert sorted(lookups("SELECT f(1), 1 = 2, x::text FROM t")) == ["=", "f", "t", "text"]
 
 
 def test_definer_only_for_small_helpers(routine: Routine) -> None:

@@ -69,3 +69,31 @@ def test_the_plain_installation_survives(empty_db: Database, db: Database, tmp_p
     with database(empty_db.server, "template0") as target:
         copy(empty_db, target, tmp_path)
         assert contents(target.connect()) == contents(empty_db.connect())
+
+
+def test_a_compiled_function_needs_nothing_of_us(db: Database, empty_db: Database, owner: str, tmp_path: Path) -> None:
+    source, admin = db.connect(owner), db.connect()
+    admin.execute(f'CREATE SCHEMA apart AUTHORIZATION "{owner}"')
+    source.execute(COMPILED)
+    admin.execute(f'GRANT CREATE ON DATABASE "{db.name}" TO "{owner}"')
+    query = "SELECT n, apart.linear(a, b), apart.trees(a, b) FROM apart.t ORDER BY n"
+    expected = source.execute(query).fetchall()
+    binaries = cluster.existing().server.bin
+    run([binaries / "pg_dump", "-Fc", "-n", "apart", "-f", tmp_path / "dump", "-d", db.dsn])
+    run([binaries / "pg_restore", "--exit-on-error", "-d", empty_db.dsn, tmp_path / "dump"])
+    restored = empty_db.connect()
+    assert not restored.execute("SELECT FROM pg_language WHERE lanname = 'plpython3u'").fetchall()
+    assert restored.execute(query).fetchall() == expected
+    assert {row[1] for row in expected} == {"yes", "no"}
+
+
+COMPILED = """
+CREATE TABLE apart.t AS SELECT n, n * 37 % 101 AS a, (ARRAY['x', 'y'])[1 + n % 2] AS b,
+    CASE WHEN n * 37 % 101 + n % 2 * 30 > 60 THEN 'yes' ELSE 'no' END AS y FROM generate_series(1, 300) AS n;
+CALL sys.ml_train('apart.t', 'y',
+                  '{"model_list": ["LogisticRegression"], "time_budget": 0.01, "exclude_column_list": ["n"]}', 'l');
+CALL sys.ml_train('apart.t', 'y',
+                  '{"model_list": ["DecisionTreeClassifier"], "time_budget": 0.01, "exclude_column_list": ["n"]}', 't');
+CALL sys.ml_model_compile('l', 'apart.linear');
+CALL sys.ml_model_compile('t', 'apart.trees');
+"""

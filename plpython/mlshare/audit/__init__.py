@@ -37,12 +37,13 @@ def run(
     return {"manifest": document, "sha256": digest, "kind": document["kind"]}, ready
 
 
-def audit(onnx_bytes: bytes, limits: Limits | None = None) -> None:
-    """Raise UnsafeModel, CorruptModel, ModelTooLarge, InvalidModelMetadata or ScoringFailed unless a model
-    file with a manifest is sound."""
+def audit(onnx_bytes: bytes, limits: Limits | None = None) -> dict[str, Any]:
+    """The manifest of a model file that has one; UnsafeModel, CorruptModel, ModelTooLarge, InvalidModelMetadata or
+    ScoringFailed unless it is sound."""
     limits = limits or Limits()
-    ready, _ = _ready(onnx_bytes, None, limits)
+    ready, document = _ready(onnx_bytes, None, limits)
     trial.check(ready, None, limits)
+    return document
 
 
 def prepare_foreign(onnx_bytes: bytes, metadata: Mapping[str, Any]) -> tuple[bytes, dict[str, Any]]:

@@ -3,7 +3,7 @@
 Left out on purpose: control flow and subgraphs, random numbers, integer Mod, text splitting, and every
 operator whose output can be larger than its inputs by the values it is given (Expand, Tile, Range,
 ConstantOfShape, OneHot, Pad, Resize, NonZero, …). So the memory of a run depends on the number of rows
-alone, and the trial with BATCH_ROWS rows shows all of it.
+alone, and the trial with as many rows as it is ever given shows all of it.
 """
 
 from __future__ import annotations

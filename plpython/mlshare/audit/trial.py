@@ -12,7 +12,6 @@ from mlshare import errors
 from mlshare.audit.limits import Limits
 from mlshare.encoding import Input
 from mlshare.prediction import Floats, Prediction
-from mlshare.runtime import BATCH_ROWS
 from mlshare.scorer import Scorer
 from mlshare.table import Column, Table
 
@@ -39,7 +38,7 @@ def check(onnx_bytes: bytes, golden: Mapping[str, Any] | None, limits: Limits) -
 
 def _check_batches(scorer: Scorer) -> None:
     dice = np.random.default_rng(0)
-    for n_rows in (0, 1, BATCH_ROWS):
+    for n_rows in (0, 1, scorer.rows_at_once):
         table = Table(tuple(_column(i, n_rows, dice) for i in scorer.inputs))
         prediction = scorer.predict(table)
         if len(prediction) != n_rows:

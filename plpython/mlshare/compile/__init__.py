@@ -27,8 +27,9 @@ def run(
     """The task "compile": an audited model file as the parts of CREATE FUNCTION, and its body as bytes.
 
     ``request``: "types" (of the columns, by name, as format_type writes them), "target_type", "utf8" (whether the
-    database is), "output" ("prediction" or "probability"), "class", "threshold". Returns {"arguments": [[name, type
-    in pg_catalog] …], "returns": type in pg_catalog, "language", "cost"}. Errors: NotCompilable, CompiledTooLarge,
+    database is), "given" (expressions in the places of the arguments), "output" ("prediction" or "probability"),
+    "class", "threshold". Returns {"arguments": [[name, type in pg_catalog] …], "returns": type in pg_catalog,
+    "language", "cost"}. Errors: NotCompilable, CompiledTooLarge,
     InvalidOptionValue.
     """
     if not isinstance(payload, bytes):
@@ -38,7 +39,7 @@ def run(
     if parsed.kind != "encoded":
         raise NotCompilable(reason="it was not trained here but brought as ONNX")
     encoder = Encoder.from_json(parsed.document["encoder"])
-    given = arguments(encoder.inputs, request.get("types") or {})
+    given = arguments(encoder.inputs, request.get("types") or {}, request.get("given"))
     wanted, returns = _wanted(parsed, request)
     made = function.write(_read(model, parsed), columns(encoder.features, given, bool(request.get("utf8"))), wanted)
     result = {

@@ -15,6 +15,7 @@ from mlshare.compile.graph import Additive
 # not finite, or NULL; a guarded one is never given such values.
 Care = Literal["careful", "quick", "guarded"]
 
+_NEAR = 1e5  # so many times its scale a column's centre may be from 0 to be taken out of its term
 _NAN, _INFINITY = float("nan"), float("inf")
 
 
@@ -28,7 +29,23 @@ def contribution(scores: Additive, start: int, values: Sequence[float], k: int) 
 def score(scores: Additive, columns: Sequence[Column], k: int, care: Care) -> str:
     """A float8 expression of score k."""
     terms = [term for c in columns for term in _terms(scores, c, k, care)]
-    return sql.chain("+", [sql.number(scores.bias[k]), *terms])
+    base = float(scores.bias[k]) + sum(_shift(scores, c, k) for c in columns)
+    return sql.chain("+", [sql.number(base), *terms])
+
+
+def _shift(scores: Additive, column: Column, k: int) -> float:
+    """What the terms of a column leave out, whatever its value is: slope * x is cheaper than slope * (x - center)."""
+    measured = range(column.start, column.start + len(column.measures()))
+    return float(sum(-_slope(scores, j, k) * scores.center[j] for j in measured if _shifts(scores, j, k)))
+
+
+def _shifts(scores: Additive, j: int, k: int) -> bool:
+    # Far from 0, subtracting first keeps digits that multiplying first would lose.
+    return not scores.square[j, k] and abs(scores.center[j]) <= _NEAR * abs(scores.scale[j])
+
+
+def _slope(scores: Additive, j: int, k: int) -> float:
+    return float(scores.linear[j, k] / scores.scale[j])
 
 
 def _terms(scores: Additive, column: Column, k: int, care: Care) -> list[str]:
@@ -44,7 +61,8 @@ def _measured(scores: Additive, column: Column, k: int, care: Care) -> str:
     fixed = _fixed(scores, column, k)
     if fixed:
         parts.append(sql.number(fixed))
-    missing = sql.number(contribution(scores, column.start, column.missing(), k))
+    shift = _shift(scores, column, k)
+    missing = sql.number(contribution(scores, column.start, column.missing(), k) - shift)
     found = sql.chain("+", parts) if len(parts) > 1 else parts[0]
     known = f"COALESCE({found}, {missing})"
     argument = column.argument
@@ -61,8 +79,10 @@ def _fixed(scores: Additive, column: Column, k: int) -> float:
 
 
 def _polynomial(scores: Additive, j: int, value: str, k: int) -> str | None:
-    """square * z² + linear * z of one matrix column; None if it is always 0."""
+    """square * z² + linear * z of one matrix column; without the shift if it is linear. None if it is always 0."""
     square, linear = float(scores.square[j, k]), float(scores.linear[j, k])
+    if _shifts(scores, j, k):
+        return sql.operation(sql.number(_slope(scores, j, k)), "*", value) if linear else None
     z = value
     if scores.center[j]:
         z = sql.operation(z, "-", sql.number(scores.center[j]))

@@ -64,11 +64,12 @@ class Argument:
     name: str
     kind: str
     type: str
+    given: str | None = None  # an expression that stands in its place
 
     @property
     def plain(self) -> str:
         """The argument as it is given."""
-        return f"${self.position}"
+        return self.given or f"${self.position}"
 
     @property
     def value(self) -> str:
@@ -84,6 +85,11 @@ class Argument:
             # 1.1, as it is written, and not 1.100000023841858: that is how models are trained.
             return sql.cast(sql.cast(self.plain, "text"), "float8")
         return self.plain if self.type == "float8" else sql.cast(self.plain, "float8")
+
+    @property
+    def text(self) -> str | None:
+        """The string with all its spaces, if that is no work."""
+        return f'({self.plain} COLLATE pg_catalog."C")' if self.type in ("text", "varchar") else None
 
     def _moment(self) -> str:
         if self.type == "timestamptz":
@@ -126,12 +132,20 @@ class Argument:
         return sql.operation(sql.call("abs", self.value), "=", sql.number(float("inf")))
 
 
-def arguments(inputs: Sequence[Input], types: Mapping[str, object]) -> list[Argument]:
-    """One for each input; ``types`` are the column types of the training data, where they are known."""
-    if len(inputs) > MAX_ARGUMENTS:
+def arguments(
+    inputs: Sequence[Input], types: Mapping[str, object], given: Mapping[str, str] | None = None
+) -> list[Argument]:
+    """One for each input; ``types`` are the column types of the training data, where they are known.
+
+    ``given`` has expressions that stand in the places of the arguments, for a body that becomes part of a statement.
+    """
+    if given is None and len(inputs) > MAX_ARGUMENTS:
         reason = f"it has {len(inputs)} columns, a function can have {MAX_ARGUMENTS} arguments"
         raise NotCompilable(reason=reason)
     texts = [i.name for i in inputs if i.kind == "text"]
     if texts:
         raise NotCompilable(reason=f'column "{texts[0]}" is free text')
-    return [Argument(n, i.name, i.kind, type_of(i.kind, types.get(i.name))) for n, i in enumerate(inputs, start=1)]
+    return [
+        Argument(n, i.name, i.kind, type_of(i.kind, types.get(i.name)), (given or {}).get(i.name))
+        for n, i in enumerate(inputs, start=1)
+    ]

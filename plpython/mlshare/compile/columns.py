@@ -9,6 +9,7 @@ from mlshare.compile import sql
 from mlshare.compile.arguments import Argument
 from mlshare.features import Category, Feature, Moment, Numeric
 
+_SOME = 16  # strings that are looked for as they are before anything else
 _FEW = 8  # strings are compared one by one up to this number, above it by halving
 
 # Calendar parts of a moment "$": what the encoder computes from seconds since 1970.
@@ -75,8 +76,14 @@ class Column:
             return sql.case([(plain, results[TRUE]), (f"NOT {plain}", results[FALSE])], missing)
         strings = {name[1:]: result for name, result in results.items() if name.startswith("=") and result != unknown}
         assert unknown is not None
-        found = lookup(self.argument.value, strings, unknown, self.ordered)
-        return sql.case([(self.argument.is_missing, missing)], found)
+        rest = sql.case(
+            [(self.argument.is_missing, missing)], lookup(self.argument.value, strings, unknown, self.ordered)
+        )
+        if self.argument.text is None or len(strings) > _SOME:
+            return rest
+        # Hardly a string has spaces at its end, which do not count: without them, comparing is several times faster.
+        exact = [(sql.operation(self.argument.text, "=", sql.typed(s, "text")), r) for s, r in strings.items()]
+        return sql.case(exact, rest)
 
     def cases(self) -> dict[str, list[float]]:
         """Its matrix columns in each case, for a column without measures; for others, only MISSING."""

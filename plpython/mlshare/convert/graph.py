@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -101,6 +101,25 @@ def gaussian_model(
     quadratic = graph.node("MatMul", graph.node("Mul", z, z), graph.constant(square))
     scores = graph.node("Add", quadratic, graph.affine(z, linear, bias))
     return graph.finish(graph.node("Softmax", scores, axis=1), "classification", classes)
+
+
+_ACTIVATIONS = {"logistic": "Sigmoid", "tanh": "Tanh", "relu": "Relu", "identity": "Identity"}
+
+
+def network_model(
+    task: str, scaling: tuple[ArrayLike, ArrayLike], layers: Sequence[tuple[ArrayLike, ArrayLike]], activation: str
+) -> ModelProto:
+    """Dense layers (weights [a, b], bias [b]) over the scaled X, with an activation between one and the next."""
+    graph = Graph(len(np.asarray(layers[0][0])))
+    shifted = graph.node("Sub", "features", graph.constant(scaling[0]))
+    values = graph.node("Div", shifted, graph.constant(scaling[1]))
+    for weights, bias in layers[:-1]:
+        values = graph.node(_ACTIVATIONS[activation], graph.affine(values, weights, bias))
+    scores = graph.affine(values, *layers[-1])
+    n_scores = len(np.asarray(layers[-1][1]))
+    if task == "regression":
+        return graph.finish(scores, task, 1)
+    return graph.finish(graph.probabilities(scores, n_scores), task, max(2, n_scores))
 
 
 def kernel_model(

@@ -2,70 +2,33 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from sklearn import linear_model, naive_bayes, svm
-from sklearn.exceptions import ConvergenceWarning
 
 from mlshare.convert import graph
-from mlshare.estimators.base import Fitted, Floats, Held, Params, Problem
+from mlshare.estimators.base import Fitted, Floats, Held, Inside, Moments, Params, Problem
 from mlshare.estimators.scaling import Scaling
+from mlshare.estimators.scores import affine, scaled, unconverged_is_fine
 from mlshare.sampling import folds
 
 Scorer = Callable[[Floats], Floats]
 
-
-@contextmanager
-def unconverged_is_fine() -> Iterator[None]:
-    """The iteration limit bounds the time on purpose; the search judges what comes out."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        yield
+_FOLDS = 3
 
 
-def probabilities(scores: Floats) -> Floats:
-    """Sigmoid of [n, 1] scores, softmax of [n, C]: [n, C]."""
-    both = np.hstack([np.zeros_like(scores), scores]) if scores.shape[1] == 1 else scores
-    powers = np.exp(both - both.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+def _end(params: Params) -> dict[str, float]:
+    """When to end."""
+    return {"max_iter": params.get("max_iter", 1000), "tol": params.get("tol", 1e-4)}
 
 
-def _linear(problem: Problem, scaling: Scaling, weights: Floats, bias: Floats) -> Fitted:
-    """Scores of the scaled columns, Z @ weights [F, k] + bias [k]; the graph takes the raw ones."""
-    folded = weights / scaling.scale[:, None]
-    moved = bias - scaling.center @ folded
-
-    def predict(x: Floats) -> Floats:
-        scores = scaling.apply(x) @ weights + bias
-        return scores[:, 0] if problem.task == "regression" else probabilities(scores)
-
-    return Fitted(predict, lambda: graph.linear_model(problem.task, folded, moved))
-
-
-def logistic(problem: Problem, params: Params, x: Floats, y: Floats, held: Held | None) -> Fitted:
-    """Logistic regression, multinomial for more than two classes."""
-    scaling = Scaling.of(x)
-    model = linear_model.LogisticRegression(C=params["C"], max_iter=300)
-    with unconverged_is_fine():
-        model.fit(scaling.apply(x), y)
-    return _linear(problem, scaling, model.coef_.T, model.intercept_)
-
-
-def least_squares(problem: Problem, params: Params, x: Floats, y: Floats, held: Held | None) -> Fitted:
-    """Linear regression, with a little shrinkage so that dependent columns do no harm."""
-    scaling, target = Scaling.of(x), Scaling.of(y)
-    model = linear_model.Ridge(alpha=params["alpha"] * len(x)).fit(scaling.apply(x), target.apply(y))
-    weights = np.asarray(model.coef_)[:, None] * target.scale
-    return _linear(problem, scaling, weights, np.array([model.intercept_ * target.scale + target.center]))
-
-
-def linear_svr(problem: Problem, params: Params, x: Floats, y: Floats, held: Held | None) -> Fitted:
+def linear_svr(
+    problem: Problem, params: Params, x: Floats, y: Floats, held: Held | None, weights: Floats | None = None
+) -> Fitted:
     """Linear support vector regression."""
-    scaling, target = Scaling.of(x), Scaling.of(y)
+    scaling, target = scaled(problem, x, weights), Scaling.of(y, weights)
     # The squared loss is solved in the primal, whose cost is linear in the rows.
     model = svm.LinearSVR(
         C=params["C"],
@@ -73,51 +36,68 @@ def linear_svr(problem: Problem, params: Params, x: Floats, y: Floats, held: Hel
         loss="squared_epsilon_insensitive",
         dual=False,
         random_state=problem.seed,
+        **_end(params),
     )
     with unconverged_is_fine():
-        model.fit(scaling.apply(x), target.apply(y))
-    weights = np.asarray(model.coef_).reshape(-1, 1) * target.scale
-    return _linear(problem, scaling, weights, model.intercept_ * target.scale + target.center)
+        model.fit(scaling.apply(x), target.apply(y), sample_weight=weights)
+    slopes = np.asarray(model.coef_).reshape(-1, 1) * target.scale
+    return affine(problem, scaling, slopes, model.intercept_ * target.scale + target.center)
 
 
-def linear_svc(problem: Problem, params: Params, x: Floats, y: Floats, held: Held | None) -> Fitted:
+def linear_svc(
+    problem: Problem, params: Params, x: Floats, y: Floats, held: Held | None, weights: Floats | None = None
+) -> Fitted:
     """Linear support vector classifier; a logistic layer over its scores gives probabilities."""
-    scaling = Scaling.of(x)
+    scaling = scaled(problem, x, weights)
     z = scaling.apply(x)
 
-    def fit(rows: Floats, labels: Floats) -> Any:
-        model = svm.LinearSVC(C=params["C"], dual=False, random_state=problem.seed)
+    def fit(rows: Floats, labels: Floats, weights: Floats | None) -> Any:
+        penalty = params.get("penalty", "l2")
+        model = svm.LinearSVC(C=params["C"], penalty=penalty, dual=False, random_state=problem.seed, **_end(params))
         with unconverged_is_fine():
-            return model.fit(rows, labels)
+            return model.fit(rows, labels, sample_weight=weights)
 
-    model = fit(z, y)
-    weights, bias = model.coef_.T, model.intercept_
-    slope, shift = calibrate(problem, lambda a, b: _scores(fit(a, b)), z, y)
-    return _linear(problem, scaling, weights @ slope, bias @ slope + shift)
+    model = fit(z, y, weights)
+    slopes, bias = model.coef_.T, model.intercept_
+    slope, shift = calibrate(problem, lambda *given: _scores(fit(*given)), z, y, weights)
+    return affine(problem, scaling, slopes @ slope, bias @ slope + shift)
 
 
 def _scores(model: Any) -> Scorer:
     return lambda z: np.asarray(z @ model.coef_.T + model.intercept_)
 
 
-def calibrate(problem: Problem, fit: Callable[[Floats, Floats], Scorer], z: Floats, y: Floats) -> tuple[Floats, Floats]:
-    """A logistic layer (slope [k, k], shift [k]) over the scores that ``fit`` gives rows it did not see."""
+def calibrate(
+    problem: Problem,
+    fit: Callable[[Floats, Floats, Floats | None], Scorer],
+    z: Floats,
+    y: Floats,
+    weights: Floats | None,
+) -> tuple[Floats, Floats]:
+    """A logistic layer (slope [k, k], shift [k]) over the scores that ``fit`` gives rows it did not see.
+
+    Where a class is too small for that, over the scores of the rows it saw.
+    """
     scores = None
-    for train, test in folds(y, 3, problem.seed, stratified=True):
-        part = fit(z[train], y[train])(z[test])
+    everything = np.arange(len(y))
+    enough = np.bincount(y.astype(np.int64)).min() >= _FOLDS
+    for train, test in folds(y, _FOLDS, problem.seed, stratified=True) if enough else [(everything, everything)]:
+        part = fit(z[train], y[train], None if weights is None else weights[train])(z[test])
         if scores is None:
             scores = np.zeros((len(y), part.shape[1]))
         scores[test] = part
     model = linear_model.LogisticRegression(C=100.0, max_iter=300)
     with unconverged_is_fine():
-        model.fit(scores, y)
+        model.fit(scores, y, sample_weight=weights)
     return model.coef_.T, model.intercept_
 
 
-def gaussian_nb(problem: Problem, params: Params, x: Floats, y: Floats, held: Held | None) -> Fitted:
+def gaussian_nb(
+    problem: Problem, params: Params, x: Floats, y: Floats, held: Held | None, weights: Floats | None = None
+) -> Fitted:
     """Gaussian naive Bayes."""
-    scaling = Scaling.of(x)
-    model = naive_bayes.GaussianNB(var_smoothing=params["var_smoothing"]).fit(scaling.apply(x), y)
+    scaling = scaled(problem, x, weights)
+    model = naive_bayes.GaussianNB(var_smoothing=params["var_smoothing"]).fit(scaling.apply(x), y, weights)
     precision = 1.0 / model.var_.T
     bias = np.log(model.class_prior_) - 0.5 * (
         np.log(2 * np.pi * model.var_).sum(axis=1) + (model.theta_**2 / model.var_).sum(axis=1)
@@ -125,4 +105,10 @@ def gaussian_nb(problem: Problem, params: Params, x: Floats, y: Floats, held: He
     return Fitted(
         lambda rows: np.asarray(model.predict_proba(scaling.apply(rows))),
         lambda: graph.gaussian_model(scaling.center, scaling.scale, -0.5 * precision, model.theta_.T * precision, bias),
+        inside=lambda: Inside(moments=_moments(model, scaling)),
     )
+
+
+def _moments(model: Any, scaling: Scaling) -> Moments:
+    scale = scaling.scale[:, None]
+    return Moments(model.class_prior_, model.theta_.T * scale + scaling.center[:, None], model.var_.T * scale**2)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from mlshare.errors import InvalidOptionValue
-from mlshare.estimators.base import Choice, Estimator, Number, Space, Task
+from mlshare.estimators.base import Choice, Estimator, Number, Space
+from mlshare.table import Task
 
 _LIBLINEAR_ROWS = 300_000
 _KERNEL_ROWS = 10_000
@@ -64,12 +67,27 @@ _XGB_FIRST = {
     "grow_policy": "lossguide",
 }
 
+_NETWORK: Space = {
+    "alpha": Number(1e-4, 1e2, log=True),
+    "activation": Choice(("logistic", "tanh", "relu")),
+    "solver": Choice(("lbfgs",)),
+    "max_iter": Choice((200,)),
+    "tol": Choice((1e-6,)),
+}
+_NETWORK_FIRST = {
+    "alpha": 1.0,
+    "activation": "logistic",
+    "solver": "lbfgs",
+    "max_iter": 200,
+    "tol": 1e-6,
+}
+
 _CLF: Task = "classification"
 _REG: Task = "regression"
 
 # name, task, layout, fit, space, first, rows up to which it is tried by itself, rows it is fitted on
 REGISTRY: tuple[Estimator, ...] = (
-    Estimator("LogisticRegression", _CLF, "onehot", "linear.logistic", _C, {"C": 0.1}),
+    Estimator("LogisticRegression", _CLF, "onehot", "glm.logistic", _C, {"C": 0.1}),
     Estimator(
         "GaussianNB", _CLF, "onehot", "linear.gaussian_nb",
         {"var_smoothing": Number(1e-9, 1.0, log=True)}, {"var_smoothing": 1e-3},
@@ -84,7 +102,7 @@ REGISTRY: tuple[Estimator, ...] = (
     ),
     Estimator("LinearSVC", _CLF, "onehot", "linear.linear_svc", _C, {"C": 0.1}, _SMALL, _LIBLINEAR_ROWS),
     Estimator(
-        "LinearRegression", _REG, "onehot", "linear.least_squares",
+        "LinearRegression", _REG, "onehot", "glm.least_squares",
         {"alpha": Number(1e-8, 1.0, log=True)}, {"alpha": 1e-6},
     ),
     Estimator("DecisionTreeRegressor", _REG, "ordinal", "trees.decision_tree", _TREE, _TREE_FIRST),
@@ -100,6 +118,9 @@ REGISTRY: tuple[Estimator, ...] = (
         "LinearSVR", _REG, "onehot", "linear.linear_svr", _SVR, {"C": 1.0, "epsilon": 0.01},
         _SMALL, _LIBLINEAR_ROWS,
     ),
+    # Not among HeatWave's; never tried unless named.
+    Estimator("MLPClassifier", _CLF, "onehot", "neural.network", _NETWORK, _NETWORK_FIRST, 0),
+    Estimator("MLPRegressor", _REG, "onehot", "neural.network", _NETWORK, _NETWORK_FIRST, 0),
 )  # fmt: skip
 
 
@@ -108,7 +129,14 @@ def names(task: str) -> tuple[str, ...]:
     return tuple(e.name for e in REGISTRY if e.task == task)
 
 
-def candidates(task: str, rows: int, wanted: list[str] | None, unwanted: list[str] | None) -> tuple[Estimator, ...]:
+def find(name: str, task: str) -> Estimator:
+    """The algorithm of that name; InvalidOptionValue if the task has none."""
+    return candidates(task, 0, (name,), ())[0]
+
+
+def candidates(
+    task: str, rows: int, wanted: Sequence[str] | None, unwanted: Sequence[str] | None
+) -> tuple[Estimator, ...]:
     """The algorithms to try: those named, or those that suit the number of rows; none unwanted."""
     known = names(task)
     for option, given in (("model_list", wanted), ("exclude_model_list", unwanted)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import lightgbm
@@ -10,7 +11,7 @@ import xgboost
 from sklearn import ensemble, tree
 
 from mlshare.convert import trees as convert
-from mlshare.estimators.base import Fitted, Floats, Held, Params, Problem
+from mlshare.estimators.base import Fitted, Floats, Held, Inside, Params, Problem
 from mlshare.estimators.scaling import Scaling
 
 _FLOAT32 = 1e30  # scikit-learn and XGBoost compare, and sum up, in float32
@@ -29,10 +30,10 @@ def _clipped(x: Floats) -> Floats:
     return np.clip(x, -_FLOAT32, _FLOAT32)
 
 
-def _target(problem: Problem, y: Floats) -> Scaling:
+def _target(problem: Problem, y: Floats, weights: Floats | None) -> Scaling:
     """Standardises a regression target: the graph adds up trees in float32."""
     if problem.task == "regression":
-        return Scaling.of(y)
+        return Scaling.of(y, weights)
     return Scaling(np.array(0.0), np.array(1.0))
 
 
@@ -41,10 +42,15 @@ def _forest_threads(problem: Problem, held: Held | None) -> int:
     return 1 if held is not None else problem.threads
 
 
-def _forest(problem: Problem, model: Any, x: Floats, y: Floats) -> Fitted:
-    target = _target(problem, y)
-    model.fit(_clipped(x), target.apply(y))
+def _forest(problem: Problem, model: Any, x: Floats, y: Floats, weights: Floats | None) -> Fitted:
+    target = _target(problem, y, weights)
+    model.fit(_clipped(x), target.apply(y), sample_weight=weights)
     members = [m.tree_ for m in getattr(model, "estimators_", [model])]
+
+    def inside() -> Inside:
+        sizes = {"NUM_TREES": len(members), "NUM_NODES": sum(t.node_count for t in members)}
+        return Inside(importances=model.feature_importances_, settings=_made_of(model), statistics=sizes)
+
     if problem.task == "regression":
         return Fitted(
             lambda rows: model.predict(_clipped(rows)) * target.scale + target.center,
@@ -55,6 +61,7 @@ def _forest(problem: Problem, model: Any, x: Floats, y: Floats) -> Fitted:
                 float(target.center),
                 float(target.scale),
             ),
+            inside=inside,
         )
     columns = slice(1, 2) if problem.n_classes == 2 else slice(0, problem.n_classes)
     return Fitted(
@@ -64,26 +71,60 @@ def _forest(problem: Problem, model: Any, x: Floats, y: Floats) -> Fitted:
             x.shape[1],
             problem.n_classes,
         ),
+        inside=inside,
     )
 
 
-def decision_tree(problem: Problem, params: Params, x: Floats, y: Floats, held: Held | None) -> Fitted:
+_NAMES = {
+    "max_features_": "RFOR_MTRY",
+    "min_samples_leaf": "TREE_TERM_MINREC_NODE",
+    "min_samples_split": "TREE_TERM_MINREC_SPLIT",
+}
+
+
+def _made_of(model: Any) -> dict[str, float | str]:
+    """What became of settings that depend on the data."""
+    one = getattr(model, "estimators_", [model])[0]
+    return {name: getattr(one, attribute) for attribute, name in _NAMES.items()}
+
+
+def _limits(params: Params, rows: int, width: int) -> dict[str, Any]:
+    """scikit-learn's parameters: limits in percent become rows, no split asks for more columns than there are."""
+    own = dict(params)
+    for end in ("leaf", "split"):
+        percent = own.pop(f"min_percent_{end}", 0.0)
+        least = math.ceil(percent * rows / 100)
+        if least > own.get(f"min_samples_{end}", 0):
+            own[f"min_samples_{end}"] = max(least, 2 if end == "split" else 1)
+    if isinstance(own.get("max_features"), int):
+        own["max_features"] = min(own["max_features"], width)
+    return own
+
+
+def decision_tree(
+    problem: Problem, params: Params, x: Floats, y: Floats, held: Held | None, weights: Floats | None = None
+) -> Fitted:
     """One tree."""
     kinds = {"classification": tree.DecisionTreeClassifier, "regression": tree.DecisionTreeRegressor}
-    return _forest(problem, kinds[problem.task](**params, random_state=problem.seed), x, y)
+    own = _limits(params, *x.shape)
+    return _forest(problem, kinds[problem.task](**own, random_state=problem.seed), x, y, weights)
 
 
-def random_forest(problem: Problem, params: Params, x: Floats, y: Floats, held: Held | None) -> Fitted:
+def random_forest(
+    problem: Problem, params: Params, x: Floats, y: Floats, held: Held | None, weights: Floats | None = None
+) -> Fitted:
     """Bagged trees; each sees at most a bounded number of rows."""
     kinds = {"classification": ensemble.RandomForestClassifier, "regression": ensemble.RandomForestRegressor}
-    rows = _TREE_ROWS if len(x) > _TREE_ROWS else None
-    model = kinds[problem.task](
-        **params, max_samples=rows, random_state=problem.seed, n_jobs=_forest_threads(problem, held)
-    )
-    return _forest(problem, model, x, y)
+    own = _limits(params, *x.shape)
+    rows = max(1, round(own.pop("max_samples", 1.0) * len(x)))
+    own["max_samples"] = None if rows == len(x) <= _TREE_ROWS else min(rows, _TREE_ROWS)
+    model = kinds[problem.task](**own, random_state=problem.seed, n_jobs=_forest_threads(problem, held))
+    return _forest(problem, model, x, y, weights)
 
 
-def extra_trees(problem: Problem, params: Params, x: Floats, y: Floats, held: Held | None) -> Fitted:
+def extra_trees(
+    problem: Problem, params: Params, x: Floats, y: Floats, held: Held | None, weights: Floats | None = None
+) -> Fitted:
     """Extremely randomised trees; bagged where there are many rows."""
     kinds = {"classification": ensemble.ExtraTreesClassifier, "regression": ensemble.ExtraTreesRegressor}
     many = len(x) > _TREE_ROWS
@@ -94,19 +135,25 @@ def extra_trees(problem: Problem, params: Params, x: Floats, y: Floats, held: He
         random_state=problem.seed,
         n_jobs=_forest_threads(problem, held),
     )
-    return _forest(problem, model, x, y)
+    return _forest(problem, model, x, y, weights)
 
 
 def _boosted(
-    problem: Problem, predict: Any, members: Any, target: Scaling, width: int, rounds: int, tolerance: float
+    problem: Problem, predict: Any, members: Any, gains: Any, target: Scaling, width: int, rounds: int, tolerance: float
 ) -> Fitted:
-    """``predict`` gives the library's own answers, ``members`` reads its trees."""
+    """``predict`` gives the library's own answers, ``members`` reads its trees, ``gains`` what each column gave."""
+
+    def inside() -> Inside:
+        total = float(np.sum(gains()))
+        return Inside(importances=gains() / (total or 1.0), statistics={"NUM_ROUNDS": rounds})
+
     if problem.task == "regression":
         return Fitted(
             lambda rows: predict(rows) * target.scale + target.center,
             lambda: convert.regression_model(members(), width, 0.0, float(target.center), float(target.scale)),
             rounds,
             tolerance,
+            inside=inside,
         )
     n_scores = 1 if problem.n_classes == 2 else problem.n_classes
 
@@ -119,6 +166,7 @@ def _boosted(
         lambda: convert.boosted_model(members(), width, problem.n_classes, np.zeros(n_scores)),
         rounds,
         tolerance,
+        inside=inside,
     )
 
 
@@ -128,9 +176,11 @@ def _objective(problem: Problem, names: tuple[str, str, str]) -> str:
     return names[0] if problem.n_classes == 2 else names[1]
 
 
-def lgbm(problem: Problem, params: Params, x: Floats, y: Floats, held: Held | None) -> Fitted:
+def lgbm(
+    problem: Problem, params: Params, x: Floats, y: Floats, held: Held | None, weights: Floats | None = None
+) -> Fitted:
     """LightGBM; with ``held`` rows the number of rounds is where their loss stops falling."""
-    target = _target(problem, y)
+    target = _target(problem, y, weights)
     own = dict(params)
     rounds = own.pop("n_estimators", None) or _MOST_ROUNDS
     settings = {
@@ -146,7 +196,7 @@ def lgbm(problem: Problem, params: Params, x: Floats, y: Floats, held: Held | No
         "feature_pre_filter": False,
         "verbose": -1,
     }
-    data = lightgbm.Dataset(x, target.apply(y), free_raw_data=True)
+    data = lightgbm.Dataset(x, target.apply(y), weight=weights, free_raw_data=True)
     watched = {} if held is None else _watch_lgbm(held, target, data)
     booster = lightgbm.train(settings, data, rounds, **watched)
     kept = booster.best_iteration if booster.best_iteration > 0 else booster.current_iteration()
@@ -155,6 +205,7 @@ def lgbm(problem: Problem, params: Params, x: Floats, y: Floats, held: Held | No
         problem,
         lambda rows: booster.predict(rows, num_iteration=kept, num_threads=1),
         lambda: convert.from_lightgbm(booster.model_to_string(num_iteration=kept), n_scores),
+        lambda: booster.feature_importance("gain", iteration=kept),
         target,
         x.shape[1],
         kept,
@@ -182,9 +233,11 @@ class _StopWhenLate(xgboost.callback.TrainingCallback):
         return self.held.late()
 
 
-def xgb(problem: Problem, params: Params, x: Floats, y: Floats, held: Held | None) -> Fitted:
+def xgb(
+    problem: Problem, params: Params, x: Floats, y: Floats, held: Held | None, weights: Floats | None = None
+) -> Fitted:
     """XGBoost by histograms; with ``held`` rows the rounds are where their loss stops falling."""
-    target = _target(problem, y)
+    target = _target(problem, y, weights)
     own = dict(params)
     rounds = own.pop("n_estimators", None) or _MOST_ROUNDS
     settings = {
@@ -198,7 +251,7 @@ def xgb(problem: Problem, params: Params, x: Floats, y: Floats, held: Held | Non
     }
     if problem.n_classes > 2:
         settings["num_class"] = problem.n_classes
-    data = xgboost.DMatrix(_clipped(x), target.apply(y), nthread=_threads(problem, x))
+    data = xgboost.DMatrix(_clipped(x), target.apply(y), weight=weights, nthread=_threads(problem, x))
     watched = {} if held is None else _watch_xgb(held, target)
     booster = xgboost.train(settings, data, rounds, verbose_eval=False, **watched)
     if held is not None and booster.attr("best_iteration") is not None:
@@ -207,12 +260,18 @@ def xgb(problem: Problem, params: Params, x: Floats, y: Floats, held: Held | Non
         problem,
         lambda rows: booster.predict(xgboost.DMatrix(_clipped(rows), nthread=1)),
         lambda: convert.from_xgboost(booster.save_raw("json")),
+        lambda: _gains(booster, x.shape[1]),
         target,
         x.shape[1],
         booster.num_boosted_rounds(),
         # XGBoost adds up its trees in float32, the graph in float64.
         1e-5,
     )
+
+
+def _gains(booster: Any, width: int) -> Floats:
+    found = booster.get_score(importance_type="total_gain")
+    return np.array([found.get(f"f{i}", 0.0) for i in range(width)])
 
 
 def _watch_xgb(held: Held, target: Scaling) -> dict[str, Any]:

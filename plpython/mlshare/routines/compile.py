@@ -12,8 +12,6 @@ from mlshare.routines.models import _given
 if TYPE_CHECKING:
     from mlshare.child import Reply
 
-_THREADS = 1
-
 
 @routine
 def ml_model_compile(model_handle: str | None, function_name: str | None, options: str | None) -> None:
@@ -32,8 +30,6 @@ def ml_model_compile(model_handle: str | None, function_name: str | None, option
 
 
 def _compiled(model: catalog.Model, chosen: dict[str, Any]) -> Reply:
-    from mlshare import child
-
     metadata = store.read_row(model)["model_metadata"] or {}
     lineage = metadata.get("lineage")
     types = lineage.get("columns") if isinstance(lineage, dict) else None
@@ -41,18 +37,8 @@ def _compiled(model: catalog.Model, chosen: dict[str, Any]) -> Reply:
         **chosen,
         "types": types if isinstance(types, dict) else {},
         "target_type": metadata.get("target_type"),
-        "utf8": db.value("is_utf8"),
-        "threads": _THREADS,
     }
-    return child.run(
-        "compile",
-        request,
-        loading.sound_bytes(model),
-        memory_mb=loading.limit("audit_memory"),
-        seconds=loading.limit("audit_seconds"),
-        tick=db.check_interrupts,
-        progress=lambda text, fraction: None,
-    )
+    return loading.compiled(model, request)
 
 
 def _create(model: catalog.Model, function: str, reply: Reply, chosen: dict[str, Any]) -> None:

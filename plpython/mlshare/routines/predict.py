@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from itertools import chain, islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlshare import cache, catalog, db, errors, store
 from mlshare import options as opt
@@ -13,6 +13,7 @@ from mlshare.routines.boundary import routine
 from mlshare.routines.models import _given
 
 if TYPE_CHECKING:
+    from mlshare.batches import Scored
     from mlshare.prediction import Prediction
 
 
@@ -21,13 +22,31 @@ def ml_predict_row(input: str | None, model_handle: str | None, options: str | N
     loaded = cache.entry(catalog.find(_given(model_handle)))
     if input is None:
         return None
-    row = json.loads(input)
+    row = _parsed(input)
+    return loaded.results.completed(input.strip() if row else "{}", _predicted(loaded, row, input, options))
+
+
+@routine
+def _predict_row(input: str | None, model_handle: str | None, options: str | None) -> str | None:
+    loaded = cache.entry(catalog.find(_given(model_handle)))
+    if input is None:
+        return None
+    return loaded.results.completed("{}", _predicted(loaded, _parsed(input), input, options))
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    try:
+        row = json.loads(text)
+    except ValueError:
+        row = None
     if not isinstance(row, dict):
         raise errors.InvalidArgument(argument="input", reason="it is not a JSON object")
-    prediction = loaded.scorer.predict_row(row)
-    if options is not None:
-        prediction = _with_options(loaded, prediction, options)
-    return loaded.results.completed(input, prediction)
+    return row
+
+
+def _predicted(loaded: cache.Entry, row: dict[str, Any], document: str, options: str | None) -> Prediction:
+    prediction = loaded.scorer.predict_row(row, document)
+    return prediction if options is None else _with_options(loaded, prediction, options)
 
 
 def _with_options(loaded: cache.Entry, prediction: Prediction, options: str) -> Prediction:
@@ -37,7 +56,9 @@ def _with_options(loaded: cache.Entry, prediction: Prediction, options: str) -> 
 
 
 @routine
-def ml_predict(model_handle: str | None, query: str | None, options: str | None) -> Iterator[tuple[str, str, str]]:
+def ml_predict(
+    model_handle: str | None, query: str | None, options: str | None
+) -> Iterator[tuple[str, str | None, str | None]]:
     chosen = opt.parse(options, opt.PREDICT)
     loaded = cache.entry(catalog.find(_given(model_handle)))
     if query is None:
@@ -47,17 +68,20 @@ def ml_predict(model_handle: str | None, query: str | None, options: str | None)
     return chain(list(islice(answers, 1)), answers)
 
 
-def _answers(loaded: cache.Entry, query: str, threshold: float | None) -> Iterator[tuple[str, str, str]]:
-    from mlshare import frame, results, scoring
+def _answers(loaded: cache.Entry, query: str, threshold: float | None) -> Iterator[tuple[str, str | None, str | None]]:
+    from mlshare import batches, frame, results, scoring
 
     scorer, renderer = loaded.scorer, loaded.results
     source = frame.query(query)
     scoring.require_inputs(source, scorer)
-    for documents, table in frame.read_documents(source, *scoring.needs(scorer)):
+    for documents, table in frame.read_documents(source, *batches.needs(scorer)):
         prediction = results.with_threshold(scorer, scorer.predict(table), threshold)
         for i, document in enumerate(documents):
-            label, result = renderer.of_row(prediction, i)
-            yield document, results.label_text(label), json.dumps(result)
+            found = renderer.of_row(prediction, i)
+            if found is None:
+                yield document, None, None
+            else:
+                yield document, results.label_text(found[0]), json.dumps(found[1])
 
 
 @routine
@@ -75,16 +99,16 @@ def ml_predict_table(
     store.touch(model)
 
 
-def _scored() -> tuple[bytes | None, str | None]:
+def _scored() -> Iterator[Scored]:
     from mlshare import scoring
 
-    return scoring.current_job().columns()
+    return scoring.current_batches()
 
 
-def _scored_values() -> list[tuple[int, str, str]]:
+def _scored_values() -> str:
     from mlshare import scoring
 
-    return scoring.current_job().entries()
+    return scoring.current_job().common()
 
 
 @routine
@@ -99,10 +123,13 @@ def ml_score(
 
     chosen = opt.parse(options, opt.SCORE)
     model = catalog.find(_given(model_handle))
-    scorer = cache.scorer(model)
     if table_name is None or target_column_name is None or metric is None:
         raise errors.InvalidArgument(argument="NULL", reason="table_name, target_column_name and metric must be given")
     source = frame.relation(table_name)
-    score = db.in_snapshot(lambda: scoring.evaluate(source, target_column_name, scorer, metric, chosen))
+
+    def work() -> float:  # the model is looked up in the snapshot too: its partitions may change meanwhile
+        return scoring.evaluate(source, target_column_name, cache.scorer(catalog.find(model.name)), metric, chosen)
+
+    score = db.in_snapshot(work)
     store.touch(model)
     return (score,)

@@ -6,23 +6,28 @@ from collections.abc import Iterator
 
 from mlshare import catalog, errors, privileges
 from mlshare.routines.boundary import routine
+from mlshare.routines.models import _given
 
 
 @routine
-def ml_model_grant(model_handle: str, grantee: str | None, privilege: str | None) -> None:
+def ml_model_grant(
+    model_handle: str | None, grantee: str | None, privilege: str | None, partition: str | None = None
+) -> None:
     chosen = "PREDICT" if privilege is None else _privilege(privilege)
-    privileges.grant(catalog.find(model_handle), _role(grantee), chosen)
+    privileges.grant(catalog.find(_given(model_handle)), _role(grantee), chosen, partition)
 
 
 @routine
-def ml_model_revoke(model_handle: str, grantee: str | None, privilege: str | None) -> None:
+def ml_model_revoke(
+    model_handle: str | None, grantee: str | None, privilege: str | None, partition: str | None = None
+) -> None:
     chosen = None if privilege is None else _privilege(privilege)
-    privileges.revoke(catalog.find(model_handle), _role(grantee), chosen)
+    privileges.revoke(catalog.find(_given(model_handle)), _role(grantee), chosen, partition)
 
 
-def _model_privileges() -> Iterator[tuple[str, str, str, str, str]]:
-    for row in privileges.privileges():
-        yield row["model_owner"], row["model_handle"], row["grantee"], row["privilege"], row["granted_at"]
+def _model_privileges() -> Iterator[tuple[str, ...]]:
+    columns = ("model_owner", "model_handle", "grantee", "privilege", "granted_at", "partition_name")
+    return (tuple(row[c] for c in columns) for row in privileges.privileges())
 
 
 def _role(grantee: str | None) -> str:

@@ -19,7 +19,7 @@ _KEPT = (
     "notes", "options", "n_rows", "n_columns", "n_selected_rows", "n_selected_columns", "selected_column_names",
     "training_time", "training_score", "optimization_metric", "hyperparameters", "training_params", "model_quality",
     "library_versions", "lineage", "golden", "train_table_name", "target_type", "build_timestamp", "dropped_columns",
-    "algorithm_name", "model_explanation", "onnx_inputs_info", "onnx_outputs_info",
+    "algorithm_name", "model_explanation", "onnx_inputs_info", "onnx_outputs_info", "mining", "details",
 )  # fmt: skip
 
 
@@ -31,15 +31,34 @@ def ml_model_export(model_handle: str | None, output_table_name: str | None) -> 
     model = catalog.find(_given(model_handle), "SELECT")
     output = _new_table(output_table_name)
     metadata = dict(store.read_row(model)["model_metadata"] or {})
-    chunks = store.read_chunks(model)
-    metadata["chunks"] = len(chunks)
+    pieces = _pieces(model, metadata)
+    metadata["chunks"] = len(pieces)
     db.run("create_export", output=output)
-    for chunk in chunks:
-        text = json.dumps(metadata) if chunk.chunk_id == 1 else None
-        db.query("export_chunk", chunk.chunk_id, chunk.data, text, output=output)
-    if not chunks:
+    for number, piece in enumerate(pieces, start=1):
+        db.query("export_chunk", number, piece, json.dumps(metadata) if number == 1 else None, output=output)
+    if not pieces:
         db.query("export_chunk", 0, None, json.dumps(metadata), output=output)
     store.touch(model)
+
+
+def _pieces(model: catalog.Model, metadata: dict[str, Any]) -> list[bytes]:
+    """The stored object of a model as it is; of a partitioned one an archive of all its objects."""
+    chunks = store.read_chunks(model)
+    if "partition_columns" not in metadata or not chunks:
+        return [c.data for c in chunks]
+    from mlshare import codec
+
+    stored = codec.pack(whole_bytes(model))
+    metadata["object_sha256"] = hashlib.sha256(stored).hexdigest()
+    return codec.split(stored)
+
+
+def whole_bytes(model: catalog.Model) -> bytes:
+    """The file of a model, of a partitioned one its archive; for callers with SELECT on the whole model only."""
+    from mlshare import trunk, whole
+
+    raw = loading.sound_bytes(model)
+    return whole.packed(model, loading.open_directory(model, trunk.from_bytes(raw), 0)) if trunk.is_trunk(raw) else raw
 
 
 def _new_table(name: str | None) -> str:
@@ -62,12 +81,22 @@ def ml_model_import(model_object: bytes | None, model_metadata: str | None, mode
         stored, metadata = _read_export(table)
     else:
         table, stored, metadata = None, bytes(model_object), given
+    return (import_bytes(stored, metadata, model_handle, table or "imported"),)
+
+
+def import_bytes(stored: bytes, metadata: Mapping[str, Any], handle: str | None, name: str = "imported") -> str:
+    """Stores a model object after an audit; its handle, by default made from the name of where it came from."""
+    from mlshare import archive
+
     raw = _raw(stored, metadata)
     schema = store.ensure()
-    handle = store.new_handle(schema, model_handle, (table or "imported").replace('"', ""))
+    handle = store.new_handle(schema, handle, name.replace('"', ""))
+    if archive.is_archive(raw):
+        _store_archive(schema, handle, metadata, raw)
+        return handle
     reply = loading.audit(raw, {"metadata": metadata, "golden": metadata.get("golden")})
     _store(schema, handle, metadata, reply.result["manifest"], reply.blob or raw)
-    return (handle,)
+    return handle
 
 
 def _object(metadata: Any) -> dict[str, Any]:
@@ -164,32 +193,58 @@ def _raw(stored: bytes, metadata: Mapping[str, Any]) -> bytes:
 
 def _store(schema: str, handle: str, metadata: Mapping[str, Any], manifest: Mapping[str, Any], raw: bytes) -> None:
     chunks, digest = loading.chunked(raw, db.current_user(), handle)
-    columns = _columns(manifest)
+    found = {**manifest, "columns": _columns(manifest)}
+    store.insert(schema, _row(handle, metadata, found, chunks, digest), chunks, digest)
+
+
+def _store_archive(schema: str, handle: str, metadata: Mapping[str, Any], raw: bytes) -> None:
+    from mlshare import archive, trunk, whole
+
+    opened = archive.unpack(raw)
+    loading.audit_archive(raw, len(opened.models))
+    common = trunk.from_bytes(opened.trunk)
+    chunks, digest = loading.chunked(opened.trunk, db.current_user(), handle)
+    found = {
+        "task": common.task,
+        "target": common.target,
+        "classes": None if common.classes is None else list(common.classes),
+        "columns": [i.name for i in common.inputs],
+        "algorithm": common.plan.get("algorithm"),
+    }
+    row = _row(handle, metadata, found, chunks, digest)
+    row["model_metadata"]["partition_columns"] = [k.name for k in common.keys]
+    store.insert(schema, row, chunks, digest)
+    whole.store_partitions(schema, handle, opened)
+
+
+def _row(
+    handle: str, metadata: Mapping[str, Any], found: Mapping[str, Any], chunks: list[store.Chunk], digest: bytes
+) -> dict[str, Any]:
+    """The catalog row: what was found in the model itself, and what its metadata say for people to read."""
     kept = {k: metadata[k] for k in _KEPT if k in metadata}
     document = {
         "build_timestamp": int(time.time()),
         **kept,
-        "task": manifest["task"],
+        "task": found["task"],
         "chunks": len(chunks),
         "format": "ONNX",
         "status": "Ready",
-        "target_column_name": manifest["target"],
-        "column_names": columns,
-        "classes": manifest.get("classes"),
+        "target_column_name": found["target"],
+        "column_names": found["columns"],
+        "classes": found.get("classes"),
         "object_sha256": digest.hex(),
     }
-    row = {
+    return {
         "model_handle": handle,
-        "target_column_name": manifest["target"],
+        "target_column_name": found["target"],
         "train_table_name": kept.get("train_table_name"),
-        "model_type": manifest.get("algorithm") or kept.get("algorithm_name") or "ONNX",
-        "task": manifest["task"],
-        "column_names": columns,
+        "model_type": found.get("algorithm") or kept.get("algorithm_name") or "ONNX",
+        "task": found["task"],
+        "column_names": found["columns"],
         "model_explanation": metadata.get("model_explanation"),
         "model_metadata": document,
         "notes": kept.get("notes"),
     }
-    store.insert(schema, row, chunks, digest)
 
 
 def _columns(manifest: Mapping[str, Any]) -> list[str]:

@@ -1,0 +1,182 @@
+"""Seconds to build many sub-models, beside the same fits in plain scikit-learn: python partitions.py [DSN].
+
+The peer is a pool of forked processes, one for each core and one thread in each, that fits StandardScaler and
+LogisticRegression on every group of an array it shares, and sends back what it fitted. Without DSN the build is the
+child process's alone (mlshare.child.run: starting it, handing over the rows, reading models and descriptions); with
+it, also CALL sys.ml_train with partition_columns on a table. On a busy machine, the processor time
+is the one to trust.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import psycopg
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
+
+sys.path.append(str(Path(__file__).parents[1] / "speed"))
+from place import Place
+
+from mlshare import build, child
+from mlshare.table import Column, Table
+
+CORES = len(os.sched_getaffinity(0))
+C = 0.1
+MEMORY_MB = 4000
+TRAIN = "CALL sys.ml_train('public.rows', 'y', %s, 'bench_partitions')"
+
+
+@dataclass(frozen=True)
+class Rows:
+    """[n, columns] numbers and 0/1 targets, group after group."""
+
+    x: np.ndarray
+    y: np.ndarray
+    size: int
+
+    @classmethod
+    def make(cls, groups: int, size: int, columns: int) -> Rows:
+        dice = np.random.default_rng(0)
+        x = dice.normal(size=(groups * size, columns)) * np.arange(1, columns + 1)
+        weights = np.repeat(dice.normal(size=(groups, columns)), size, axis=0) / np.arange(1, columns + 1)
+        y = (x * weights).sum(axis=1) + dice.logistic(size=len(x)) > 0
+        return cls(x, y.astype(np.float64), size)
+
+    @property
+    def groups(self) -> int:
+        return len(self.y) // self.size
+
+    def slice(self, group: int) -> slice:
+        return slice(group * self.size, (group + 1) * self.size)
+
+
+# --- the peer ----------------------------------------------------------------------------------------
+
+_shared: list[Rows] = []
+
+
+def _fit(group: int) -> object:
+    rows, here = _shared[0], _shared[0].slice(group)
+    return make_pipeline(StandardScaler(), LogisticRegression(C=C)).fit(rows.x[here], rows.y[here])
+
+
+def loop(rows: Rows) -> int:
+    """The plain loop on all cores; how many models it made."""
+    _shared[:] = [rows]
+    with multiprocessing.get_context("fork").Pool(CORES, _one_thread) as pool:
+        return len(pool.map(_fit, range(rows.groups), chunksize=max(1, rows.groups // (CORES * 20))))
+
+
+def _one_thread() -> None:
+    _shared.append(threadpool_limits(1))  # type: ignore[arg-type]
+
+
+# --- mlshare -----------------------------------------------------------------------------------------
+
+
+def table(rows: Rows) -> Table:
+    columns = [Column(f"x{i}", "numeric", values=np.ascontiguousarray(v)) for i, v in enumerate(rows.x.T)]
+    return Table((*columns, Column("y", "numeric", values=rows.y)))
+
+
+def built(given: Table, rows: Rows, threads: int = CORES) -> int:
+    """One build in the child process; how many models it made."""
+    plan = {"task": "classification", "target": "y", "algorithm": "LogisticRegression", "params": {"C": C}}
+    groups = [[i + 1, i * rows.size, rows.size] for i in range(rows.groups)]
+    request = {"plan": plan, "groups": groups, "threads": threads, "on_error": "skip"}
+    reply = child.run(
+        "build",
+        request,
+        given,
+        memory_mb=MEMORY_MB,
+        seconds=3600,
+        tick=lambda: None,
+        progress=lambda text, part: None,
+    )
+    return sum(entry["status"] == "ready" for entry, _ in build.partitions(reply.result, reply.blob))
+
+
+def fill(connection: psycopg.Connection, rows: Rows) -> None:
+    names = ", ".join(f"x{i} float8" for i in range(rows.x.shape[1]))
+    connection.execute(f"CREATE TABLE rows (g integer, y integer, {names})")
+    with connection.cursor().copy("COPY rows FROM STDIN") as copy:
+        for i, (x, y) in enumerate(zip(rows.x.tolist(), rows.y.tolist(), strict=True)):
+            copy.write_row((i // rows.size, int(y), *x))
+    connection.execute("VACUUM ANALYZE rows")
+    connection.execute("SELECT sys._start()")
+
+
+def trained(connection: psycopg.Connection, rows: Rows) -> None:
+    """The same through SQL: reads the table, sorts it by key, stores and signs every sub-model."""
+    options = {"task": "classification", "partition_columns": ["g"], "model_list": ["LogisticRegression"]}
+    options |= {"max_partitions": rows.groups, "on_partition_error": "skip"}
+    with connection.transaction(force_rollback=True):
+        connection.execute(TRAIN, (json.dumps(options),))
+
+
+def best(run: Callable[[], object], repeats: int) -> tuple[float, float]:
+    """The shortest of some runs, and the least processor time of this process and its children, in seconds."""
+    found = []
+    for _ in range(repeats):
+        start, spent = time.perf_counter(), processor_seconds()
+        run()
+        found.append((time.perf_counter() - start, processor_seconds() - spent))
+    return min(wall for wall, _ in found), min(spent for _, spent in found)
+
+
+def processor_seconds() -> float:
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("dsn", nargs="?", help="a superuser's, of a server on this machine")
+    options.add_argument("--groups", type=int, default=1000)
+    options.add_argument("--rows", type=int, default=1000, help="of each group")
+    options.add_argument("--columns", type=int, default=16)
+    options.add_argument("--repeats", type=int, default=3)
+    args = options.parse_args()
+    rows = Rows.make(args.groups, args.rows, args.columns)
+    given = table(rows)
+    print(f"{rows.groups} groups of {rows.size} rows and {args.columns} columns, {CORES} cores, best of {args.repeats}")
+    print(f"{'':36} {'seconds':>9} {'of the loop':>12} {'processor':>10} {'of the loop':>12}")
+    wall, spent = peer = best(lambda: loop(rows), args.repeats)
+    print(f"{'scikit-learn, pool of processes':36} {wall:9.2f} {'':12} {spent:10.2f}")
+    runs: list[tuple[str, Callable[[], object]]] = [("mlshare, child process", lambda: built(given, rows))]
+    with ExitStack() as stack:
+        if args.dsn:
+            place = Place(args.dsn, "bench_partitions")
+            stack.callback(place.remove)
+            place.make()
+            connection = stack.enter_context(place.session())
+            fill(connection, rows)
+            runs.append(("mlshare, sys.ml_train", lambda: trained(connection, rows)))
+        for name, run in runs:
+            wall, spent = best(run, args.repeats)
+            # Of the server's processes only the wall-clock time is known here.
+            share = f"{spent:10.2f} {spent / peer[1]:12.2f}" if "child" in name else ""
+            print(f"{name:36} {wall:9.2f} {wall / peer[0]:12.2f} {share}")
+    print(f"models made: {built(given, rows)}; memory of the largest process of a build: {_peak_mb():.0f} MB")
+
+
+def _peak_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""Scoring, routing and adding with a partitioned model, beside one model of all rows: python scoring.py DSN.
+
+Bounds: scoring a table over all partitions at most 1.5 times the same rows with one model; adding a partition at most
+1.3 times fitting it alone; ora_dm_partition_name, and the way to the partition in prediction(), at most 5 µs per row.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from partitions import C, Rows, fill
+
+sys.path.append(str(Path(__file__).parents[1] / "speed"))
+from place import Place, one
+
+SETTINGS = {"ALGO_NAME": "ALGO_GENERALIZED_LINEAR_MODEL", "GLMS_RIDGE_REGRESSION": "GLMS_RIDGE_REG_ENABLE"}
+CREATE = "CALL dbms_data_mining.create_model2(%s, 'CLASSIFICATION', %s, %s, target_column_name => 'y')"
+BOUNDS = {"table": 1.5, "add": 1.3, "route": 5.0}
+ROW_COUNT = 100_000
+
+
+def create(connection: psycopg.Connection[Any], name: str, query: str, **settings: str) -> None:
+    connection.execute(CREATE, (name, query, json.dumps({**SETTINGS, **settings})))
+
+
+def seconds(connection: psycopg.Connection[Any], *statements: str) -> float:
+    """The time of statements that are rolled back."""
+    with connection.transaction(force_rollback=True):
+        start = time.perf_counter()
+        for statement in statements:
+            connection.execute(statement.encode())
+        return time.perf_counter() - start
+
+
+def in_turn(connection: psycopg.Connection[Any], repeats: int, *statements: str) -> list[float]:
+    """The medians of statements that take turns, after one round to warm up."""
+    for statement in statements:
+        seconds(connection, statement)
+    runs = [[seconds(connection, s) for s in statements] for _ in range(repeats)]
+    return [statistics.median(column) for column in zip(*runs, strict=True)]
+
+
+def scoring(connection: psycopg.Connection[Any], repeats: int) -> tuple[float, float]:
+    """Seconds to score the table with one model and with the partitioned one."""
+    names = [f"CALL sys.ml_predict_table('public.rows', '{model}', 'public.scored')" for model in ("whole", "parts")]
+    plain, parted = in_turn(connection, repeats, *names)
+    return plain, parted
+
+
+def adding(connection: psycopg.Connection[Any], repeats: int, size: int) -> tuple[float, float]:
+    """Seconds to fit the rows of one new key alone, and as a partition more."""
+    connection.execute("CREATE TABLE new AS SELECT * FROM rows WHERE g = 0")
+    connection.execute("UPDATE new SET g = -1")
+    settings = json.dumps(SETTINGS).replace("'", "''")
+    alone = (
+        "CALL dbms_data_mining.create_model2('alone', 'CLASSIFICATION', 'SELECT * FROM public.new', "
+        f"'{settings}', target_column_name => 'y')"
+    )
+    more = "CALL dbms_data_mining.add_partition('parts', 'SELECT * FROM public.new')"
+    plain, parted = in_turn(connection, repeats, alone, more)
+    return plain, parted
+
+
+def routing(connection: psycopg.Connection[Any], repeats: int) -> dict[str, float]:
+    """µs per row: the name of a row's partition, and a prediction with one model and with the partitioned one."""
+    source = f"(SELECT * FROM rows LIMIT {ROW_COUNT}) AS t"
+    calls = {
+        "to_jsonb": "to_jsonb(t)",
+        "ora_dm_partition_name": "sys.ora_dm_partition_name('parts', to_jsonb(t))",
+        "ml_predict_row, one model": "sys.ml_predict_row(to_jsonb(t), 'whole')",
+        "ml_predict_row, partitioned": "sys.ml_predict_row(to_jsonb(t), 'parts')",
+    }
+    connection.execute("CALL sys.ml_set('cache_size', 1024)")
+    found = in_turn(connection, repeats, *(f"SELECT count({call}) FROM {source}" for call in calls.values()))
+    return dict(zip(calls, (1e6 * s / ROW_COUNT for s in found), strict=True))
+
+
+def line(name: str, value: float, unit: str, ratio: float | None = None, bound: float | None = None) -> None:
+    share = f"{ratio:8.2f}" if ratio is not None else ""
+    verdict = "" if bound is None or ratio is None else f"  bound {bound}: {'holds' if ratio <= bound else 'MISSED'}"
+    print(f"{name:44} {value:9.2f} {unit:3} {share}{verdict}")
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("dsn", help="a superuser's, of a server on this machine")
+    options.add_argument("--groups", type=int, default=1000)
+    options.add_argument("--rows", type=int, default=1000, help="of each group")
+    options.add_argument("--repeats", type=int, default=3)
+    args = options.parse_args()
+    place = Place(args.dsn, "bench_partitions")
+    place.make()
+    try:
+        with place.session() as connection:
+            report(connection, args)
+    finally:
+        place.remove()
+
+
+def report(connection: psycopg.Connection[Any], args: argparse.Namespace) -> None:
+    rows = Rows.make(args.groups, args.rows, 16)
+    fill(connection, rows)
+    whole = ", ".join(f"x{i}" for i in range(16)) + ", y"
+    create(connection, "whole", f"SELECT {whole} FROM public.rows", GLMS_RIDGE_VALUE=str(1 / C))
+    parts = {"ODMS_PARTITION_COLUMNS": "g", "ODMS_MAX_PARTITIONS": str(rows.groups + 10)}
+    create(connection, "parts", "SELECT * FROM public.rows", **parts, GLMS_RIDGE_VALUE=str(1 / C))
+    n = one(connection, "SELECT count(*) FROM rows")
+    print(f"{rows.groups} partitions, {n} rows of 16 columns, median of {args.repeats}")
+    plain, parted = scoring(connection, args.repeats)
+    line("ml_predict_table, one model", plain, "s")
+    line("ml_predict_table, partitioned", parted, "s", parted / plain, BOUNDS["table"])
+    plain, parted = adding(connection, args.repeats, args.rows)
+    line("a model of the new rows alone", plain, "s")
+    line("add_partition of them", parted, "s", parted / plain, BOUNDS["add"])
+    found = routing(connection, args.repeats)
+    for name, value in found.items():
+        line(name, value, "µs")
+    more = found["ml_predict_row, partitioned"] - found["ml_predict_row, one model"]
+    line("the way to the partition, per row", more, "µs", more, BOUNDS["route"])
+    named = found["ora_dm_partition_name"] - found["to_jsonb"]
+    line("ora_dm_partition_name without to_jsonb", named, "µs", named, BOUNDS["route"])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The settings of Oracle's mining models, and what they mean here."""

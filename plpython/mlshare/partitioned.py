@@ -1,0 +1,208 @@
+"""Scores rows with a partitioned model: each row by the sub-model of its key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlshare import keys
+from mlshare.columns import take
+from mlshare.encoding import Input
+from mlshare.errors import CorruptModel, ModelPrivilege, UnseenKey
+from mlshare.keys import Key, Router
+from mlshare.prediction import Prediction
+from mlshare.table import Column, Table
+from mlshare.trunk import Trunk
+
+if TYPE_CHECKING:
+    from mlshare.scorer import Scorer
+
+Positions = NDArray[np.int64]
+AnyScorer: TypeAlias = "Scorer | PartitionedScorer"
+
+_AT_ONCE = 256  # sub-models that are loaded together
+
+
+@dataclass(frozen=True)
+class Partition:
+    """A sub-model as the catalog lists it. ``key`` None: the one for all other rows; ``digest`` None: it failed."""
+
+    id: int
+    name: str
+    key: Key | None
+    digest: str | None
+
+
+@dataclass(frozen=True)
+class Directory:
+    """A partitioned model without its sub-models."""
+
+    trunk: Trunk
+    partitions: tuple[Partition, ...]
+    size: int
+
+    @cached_property
+    def keyed(self) -> tuple[Partition, ...]:
+        return tuple(p for p in self.partitions if p.key is not None)
+
+    @cached_property
+    def fallback(self) -> Partition | None:
+        return next((p for p in self.partitions if p.key is None and p.digest is not None), None)
+
+    @cached_property
+    def router(self) -> Router:
+        return Router(self.trunk.keys, tuple(p.key for p in self.keyed if p.key is not None))
+
+    @cached_property
+    def known(self) -> dict[str, tuple[str, ...]]:
+        """The strings that the model knows of each column, those of the key included."""
+        return {**self.trunk.categories, **self.router.known}
+
+    @cached_property
+    def inputs(self) -> tuple[Input, ...]:
+        return (*self.trunk.inputs, *(Input(k.name, "category") for k in self.trunk.keys))
+
+
+class PartitionedScorer:
+    """A partitioned model as one role may use it; the same interface as mlshare.scorer.Scorer.
+
+    ``load`` opens sub-models; ``allowed`` are the partitions that the role may use (None: all). A row whose key has no
+    partition, or NULL in it, has no prediction (label -1, value NaN), unless the model's rules say otherwise.
+    """
+
+    def __init__(
+        self,
+        handle: str,
+        directory: Directory,
+        load: Callable[[Sequence[Partition]], Sequence[Scorer]],
+        allowed: frozenset[int] | None,
+    ) -> None:
+        self._handle, self.directory, self._load, self._allowed = handle, directory, load, allowed
+        trunk = directory.trunk
+        self.task, self.target, self.target_kind = trunk.task, trunk.target, trunk.target_kind
+        self.classes = None if trunk.classes is None else list(trunk.classes)
+        self.inputs, self.known = directory.inputs, directory.known
+        self.key_columns = tuple(k.name for k in trunk.keys)
+        self.nbytes = directory.size
+
+    # --- one row -----------------------------------------------------------------------------------
+
+    def partition_of(self, row: Mapping[str, Any], document: str | None = None) -> Partition | None:
+        """The partition whose sub-model predicts a row; None if there is none. Errors: MissingKeyColumn."""
+        key = keys.of_row(self.directory.trunk.keys, row, document)
+        at = -1 if key is None else self.directory.router.position.get(key, -1)
+        return self._chosen(at, key)
+
+    def scorer_of(self, row: Mapping[str, Any], document: str | None = None) -> Scorer | None:
+        """The sub-model that predicts a row; None if there is none. Errors: MissingKeyColumn, UnseenKey, …"""
+        found = self.partition_of(row, document)
+        return None if found is None else self._load([found])[0]
+
+    def predict_row(self, row: Mapping[str, Any], document: str | None = None) -> Prediction:
+        """Errors: MissingKeyColumn, UnseenKey, ModelPrivilege, and those of the sub-model."""
+        scorer = self.scorer_of(row, document)
+        return self._nothing(1) if scorer is None else self._as_ours(scorer, scorer.predict_row(row))
+
+    # --- many rows ---------------------------------------------------------------------------------
+
+    def names(self, table: Table) -> list[str | None]:
+        """The name of the partition of each row; None where there is none."""
+        found = [self._chosen(at, None) for at in range(-1, len(self.directory.keyed))]
+        return [None if p is None else p.name for p in (found[at + 1] for at in self._positions(table).tolist())]
+
+    def begin(self, table: Table) -> Callable[[], Prediction]:
+        """As Scorer.begin; sub-models come from the database, which no other thread may touch."""
+        made = self.predict(table)
+        return lambda: made
+
+    def predict(self, table: Table) -> Prediction:
+        """Scores the rows partition by partition, so that each sub-model is opened once."""
+        positions = self._positions(table)
+        order = np.argsort(positions, kind="stable")
+        # One copy in order of the partitions; the rows of each are then a view.
+        ordered = Table(tuple(take(table[i.name], order) for i in self.directory.trunk.inputs))
+        present, starts = np.unique(positions[order], return_index=True)
+        ends = [*starts[1:].tolist(), len(order)]
+        chosen = [self._chosen(at, None) for at in present.tolist()]
+        out = self._nothing(len(table))
+        spans = [(p, s, e) for p, s, e in zip(chosen, starts.tolist(), ends, strict=True) if p is not None]
+        for first in range(0, len(spans), _AT_ONCE):
+            some = spans[first : first + _AT_ONCE]
+            scorers = self._load([p for p, _, _ in some])
+            for scorer, (_, start, end) in zip(scorers, some, strict=True):
+                part = self._as_ours(scorer, scorer.predict(_slice(ordered, start, end)))
+                _put(out, order[start:end], part)
+        return out
+
+    def _positions(self, table: Table) -> Positions:
+        return self.directory.router.positions([table[name] for name in self.key_columns])
+
+    def _chosen(self, at: int, key: Key | None) -> Partition | None:
+        """The partition at a position of the keyed ones, or what stands in for it."""
+        directory = self.directory
+        found = directory.keyed[at] if at >= 0 else None
+        if self._allowed is not None and (found is None or found.id not in self._allowed):
+            # The same for partitions that are there and that are not: who has one learns nothing of others.
+            raise ModelPrivilege(
+                handle=self._handle,
+                privilege="PREDICT on the partition of " + (f"key {keys.shown(key)}" if key else "each row's key"),
+            )
+        if found is not None and found.digest is not None:
+            return found
+        rules = directory.trunk.rules
+        if found is not None and rules.on_partition_error == "fallback":
+            return directory.fallback
+        if rules.unseen_key == "error":
+            raise UnseenKey(key=keys.shown(key) if key else "of a row", detail=_why(found))
+        return directory.fallback if rules.unseen_key == "fallback" else None
+
+    # --- answers -----------------------------------------------------------------------------------
+
+    def _nothing(self, n_rows: int) -> Prediction:
+        if self.classes is None:
+            return Prediction(values=np.full(n_rows, np.nan))
+        return Prediction(
+            probabilities=np.zeros((n_rows, len(self.classes))), labels=np.full(n_rows, -1, dtype=np.int32)
+        )
+
+    def _as_ours(self, scorer: Scorer, prediction: Prediction) -> Prediction:
+        """A sub-model's prediction in terms of all classes."""
+        if self.classes is None or scorer.classes == self.classes:
+            return prediction
+        if not set(scorer.classes or ()) <= set(self.classes):
+            raise CorruptModel(reason="a partition has classes that the model has not")
+        place = np.array([self.classes.index(c) for c in scorer.classes or ()], dtype=np.int32)
+        assert prediction.labels is not None and prediction.probabilities is not None
+        probabilities = np.zeros((len(prediction), len(self.classes)))
+        probabilities[:, place] = prediction.probabilities
+        return Prediction(probabilities=probabilities, labels=place[prediction.labels])
+
+
+def _why(found: Partition | None) -> str | None:
+    return None if found is None else f'Partition "{found.name}" could not be built.'
+
+
+def _slice(table: Table, start: int, end: int) -> Table:
+    return Table(tuple(_cut(c, slice(start, end)) for c in table.columns))
+
+
+def _cut(column: Column, rows: slice) -> Column:
+    if column.values is not None:
+        return Column(column.name, column.kind, values=column.values[rows])
+    assert column.codes is not None
+    return Column(column.name, column.kind, codes=column.codes[rows], dictionary=column.dictionary)
+
+
+def _put(out: Prediction, rows: Positions, part: Prediction) -> None:
+    for whole, some in (
+        (out.values, part.values),
+        (out.probabilities, part.probabilities),
+        (out.labels, part.labels),
+    ):
+        if whole is not None and some is not None:
+            whole[rows] = some
