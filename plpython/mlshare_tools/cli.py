@@ -96,6 +96,7 @@ def cmd_bench(args: argparse.Namespace) -> int:
     status = run_script(running, "bench/speed/speed.py", dsn, *speed_options(args))
     few = ("--groups", "100", "--repeats", "1") if args.quick else ()
     status = run_script(running, "bench/partitions/partitions.py", dsn, *few) or status
+    status = run_script(running, "bench/share/publish.py", dsn, *(("--rows", "500000") if args.quick else ())) or status
     return status if not data else run_script(running, "bench/quality/quality.py", dsn, data) or status
 
 
