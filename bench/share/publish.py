@@ -24,7 +24,8 @@ TABLE = """
 CREATE TABLE bench.orders AS
 SELECT n AS id, (n * 7919 %% 100000)::int AS customer, (n %% 365)::int AS day, (n * 31 %% 50)::int AS quantity,
        n * 0.37::float8 AS price, sqrt(n) AS weight, (n %% 1000000 / 100.0)::numeric(10, 2) AS amount,
-       'product ' || n %% 5000 AS product, md5(n::text) AS reference, '2024-01-01'::timestamptz + n * interval '1 s' AS at
+       'product ' || n %% 5000 AS product, md5(n::text) AS reference,
+       '2024-01-01'::timestamptz + n * interval '1 s' AS at
 FROM generate_series(1, %s::bigint) AS n
 """
 
