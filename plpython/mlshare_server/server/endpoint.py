@@ -56,6 +56,8 @@ class Call:
     address: str | None
     recipient: Recipient | None = None
     recipient_id: UUID | None = None
+    # Not worth a row unless it fails: clients read a file in many ranges.
+    minor: bool = False
     # By the names of mlshare_share.record_request: share_name, schema_name, table_name, share_version, num_files, size.
     noted: dict[str, Any] = field(default_factory=dict)
 
@@ -107,7 +109,7 @@ class Endpoint:
         values = {"endpoint": self.name, "status": status, "seconds": round(seconds, 6), "address": call.address}
         name = call.recipient.recipient_name if call.recipient else call.recipient_id
         log.info("request", extra={**values, "recipient": name and str(name), "bytes": sent, **call.noted})
-        if call.recipient_id is None:
+        if call.recipient_id is None or (call.minor and status < 400):
             return
         agent = clean(request.headers.get("user-agent", ""))[:500]
         record = {**dict.fromkeys(("share_name", "schema_name", "table_name", "share_version", "num_files", "size"))}

@@ -76,6 +76,7 @@ async def file(request: Request, call: Call) -> Response:
     if not rows:
         raise BadFileUrl
     row = rows[0]
+    call.minor = row["log_level"] < 2
     storage = await storage_of(call, row["storage_link_id"])
     call.noted |= {"num_files": 1, "details": {"file": named[1]}}
     if url := storage.sign(row["path"], 300):
