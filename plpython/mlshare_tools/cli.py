@@ -90,13 +90,15 @@ def cmd_share_stop(_args: argparse.Namespace) -> None:
 
 def cmd_bench(args: argparse.Namespace) -> int:
     running = up()
-    running.environments.ensure_extras("bench")
+    running.environments.ensure_extras("bench", "server")
     dsn = running.dsn("postgres")
     data = args.data or os.environ.get("MLSHARE_DATA")
     status = run_script(running, "bench/speed/speed.py", dsn, *speed_options(args))
     few = ("--groups", "100", "--repeats", "1") if args.quick else ()
     status = run_script(running, "bench/partitions/partitions.py", dsn, *few) or status
     status = run_script(running, "bench/share/publish.py", dsn, *(("--rows", "500000") if args.quick else ())) or status
+    quick = ("--rows", "500000", "--seconds", "10") if args.quick else ()
+    status = run_script(running, "bench/share/serve.py", dsn, *quick) or status
     return status if not data else run_script(running, "bench/quality/quality.py", dsn, data) or status
 
 
@@ -109,7 +111,7 @@ def speed_options(args: argparse.Namespace) -> list[str]:
 
 def cmd_bench_plots(args: argparse.Namespace) -> int:
     running = up()
-    running.environments.ensure_extras("bench")
+    running.environments.ensure_extras("bench", "server")
     return run_script(running, "bench/speed/plots.py", running.dsn("postgres"), *["--quick"][: int(args.quick)])
 
 
