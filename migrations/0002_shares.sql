@@ -86,7 +86,9 @@ CREATE TABLE mlshare_share.share (
     share_type         text NOT NULL DEFAULT 'VERSIONED' CHECK (share_type = 'VERSIONED'),
     storage_link_id    uuid NOT NULL REFERENCES mlshare_share.storage_link,
     storage_folder     text NOT NULL,                       -- below the link's uri, with a slash at its end
-    current_version    integer,                             -- what is served; NULL before the first publish
+    -- What is served; NULL before the first publish. A trigger looks after it: a foreign key in a circle could not be
+    -- restored from a dump.
+    current_version    integer,
     last_version       integer NOT NULL DEFAULT 0,          -- the highest number given to a version
     description        text,
     public_description text,
@@ -128,9 +130,6 @@ CREATE TABLE mlshare_share.version (
     PRIMARY KEY (share_id, share_version),
     CHECK ((status = 'EXPORTED') <= (published IS NOT NULL))
 );
-ALTER TABLE mlshare_share.share ADD FOREIGN KEY (share_id, current_version)
-    REFERENCES mlshare_share.version (share_id, share_version) DEFERRABLE INITIALLY DEFERRED;
-
 -- A table as it is in one version: names and columns may change between versions, table_id does not.
 CREATE TABLE mlshare_share.version_table (
     share_id          uuid NOT NULL,
@@ -328,7 +327,8 @@ BEGIN
     IF EXISTS (SELECT FROM pg_extension WHERE extname = 'mlshare') THEN
         FOREACH kept IN ARRAY ARRAY['setting', 'storage_link', 'share', 'share_table', 'version', 'version_table', 'file',
                                     'version_file', 'version_partition', 'recipient', 'recipient_grant', 'token',
-                                    'share_event', 'recipient_event'] LOOP
+                                    'share_event', 'recipient_event', 'share_event_event_id_seq',
+                                    'recipient_event_event_id_seq'] LOOP
             PERFORM pg_extension_config_dump(('mlshare_share.' || kept)::regclass, '');
         END LOOP;
     END IF;

@@ -102,6 +102,22 @@ END
 $$;
 COMMENT ON FUNCTION mlshare_share.taken(text, text) IS 'Raises the error for something that is there already';
 
+CREATE OR REPLACE FUNCTION mlshare_share.duration(value text) RETURNS interval
+LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    -- Oracle's days and time, in which 60 minutes are allowed: '0 00:60:00'.
+    parts int[] := regexp_match(value, '^ *(\d{1,5}) (\d{1,4}):(\d{1,4}):(\d{1,4}) *$');
+BEGIN
+    RETURN coalesce(make_interval(days => parts[1], hours => parts[2], mins => parts[3], secs => parts[4]), value::interval);
+EXCEPTION
+    WHEN invalid_datetime_format OR datetime_field_overflow OR interval_field_overflow THEN
+        RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION mlshare_share.duration(text) IS 'A time span as Oracle or PostgreSQL writes it; NULL if it is none';
+
 CREATE OR REPLACE VIEW sys.all_share_default_settings AS
 SELECT d.setting, coalesce(s.setting_value, d.setting_value) AS setting_value, d.description
 FROM (VALUES
@@ -124,6 +140,22 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION mlshare_share.setting_value(text) IS 'One of the settings of sys.all_share_default_settings';
 
+CREATE OR REPLACE FUNCTION mlshare_share.check_duration(property text, value text) RETURNS interval
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    span interval := mlshare_share.duration(value);
+BEGIN
+    IF (span >= '1 second') IS NOT TRUE THEN
+        RAISE EXCEPTION 'Invalid share property: % = %.', property, coalesce(value, 'NULL')
+            USING ERRCODE = 'ML605', HINT = 'Write days and time, such as "90 00:00:00", or an interval such as "1 day".';
+    END IF;
+    RETURN span;
+END
+$$;
+COMMENT ON FUNCTION mlshare_share.check_duration(text, text) IS 'A time span of at least a second, or an error';
+
 CREATE OR REPLACE PROCEDURE dbms_share.update_default_share_property(property_name text, new_value text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -136,7 +168,7 @@ BEGIN
             USING ERRCODE = 'ML605', HINT = 'SELECT * FROM sys.all_share_default_settings lists them.';
     END IF;
     IF property LIKE '%token_lifetime' THEN
-        PERFORM new_value::interval;
+        PERFORM mlshare_share.check_duration(property, new_value);
     ELSIF property = 'private_endpoints' THEN
         PERFORM new_value::boolean;
     ELSIF property IN ('split_size', 'compression') THEN

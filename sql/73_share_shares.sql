@@ -97,7 +97,7 @@ BEGIN
         WHEN 'LOG_LEVEL' THEN value ~ '^[0-3]$'
         WHEN 'JOB_DOP' THEN value ~ '^[1-5]$'
         WHEN 'URL_LIFETIME' THEN value ~ '^[0-9]{1,6}$' AND value::int BETWEEN 60 AND 604800
-        WHEN 'PUBLISH_INTERVAL' THEN value::interval >= '1 second'
+        WHEN 'PUBLISH_INTERVAL' THEN mlshare_share.check_duration(lower(property), value) IS NOT NULL
         WHEN 'RETENTION' THEN value ~ '^[0-9]{1,6}$' AND value::int >= 1
         WHEN 'NUMERIC' THEN upper(value) IN ('DOUBLE', 'STRING')
         WHEN 'NON_FINITE' THEN upper(value) IN ('NULL', 'ERROR')
@@ -110,10 +110,6 @@ BEGIN
             USING ERRCODE = 'ML605', HINT = 'docs/sharing.md lists the properties of shares and their values.';
     END IF;
     RETURN regexp_replace(CASE property WHEN 'COMPRESSION' THEN lower(value) ELSE upper(value) END, '^VERSION_ACCESS_', '');
-EXCEPTION
-    WHEN invalid_datetime_format OR datetime_field_overflow THEN
-        RAISE EXCEPTION 'Invalid share property: % = %.', lower(property), value
-            USING ERRCODE = 'ML605', HINT = 'Write an interval, such as "1 day" or "0 06:00:00".';
 END
 $$;
 COMMENT ON FUNCTION mlshare_share.check_share_property(text, text) IS 'The value of a property as it is kept, or an error';
@@ -138,7 +134,7 @@ BEGIN
     SET properties = CASE WHEN new_value IS NULL THEN s.properties - property
                           ELSE s.properties || jsonb_build_object(property, kept) END,
         next_publish = CASE WHEN property <> 'PUBLISH_INTERVAL' THEN s.next_publish
-                            WHEN new_value IS NOT NULL THEN now() + new_value::interval END,
+                            WHEN new_value IS NOT NULL THEN now() + mlshare_share.duration(new_value) END,
         updated = now()
     WHERE s.share_id = share;
 END

@@ -31,7 +31,7 @@ BEGIN
     PERFORM mlshare_share.check_enabled(role);
     INSERT INTO mlshare_share.recipient (owner, recipient_name, description, email, token_lifetime, properties)
     VALUES (role, name, create_share_recipient.description, create_share_recipient.email,
-            mlshare_share.setting_value('token_lifetime')::interval,
+            mlshare_share.duration(mlshare_share.setting_value('token_lifetime')),
             jsonb_strip_nulls(jsonb_build_object('SHARING_ID', sharing_id)));
 EXCEPTION
     WHEN unique_violation THEN
@@ -106,17 +106,14 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     longest text := mlshare_share.setting_value('max_token_lifetime');
+    span interval := mlshare_share.duration(value);
 BEGIN
-    IF (value::interval BETWEEN '1 second' AND longest::interval) IS NOT TRUE THEN
-        RAISE EXCEPTION 'Invalid share recipient property: token_lifetime = %.', value
+    IF (span BETWEEN '1 second' AND mlshare_share.duration(longest)) IS NOT TRUE THEN
+        RAISE EXCEPTION 'Invalid share recipient property: token_lifetime = %.', coalesce(value, 'NULL')
             USING ERRCODE = 'ML615', DETAIL = format('The setting max_token_lifetime is %s.', longest),
                   HINT = 'An administrator can CALL dbms_share.update_default_recipient_property(''max_token_lifetime'', …).';
     END IF;
-    RETURN value;
-EXCEPTION
-    WHEN invalid_datetime_format OR datetime_field_overflow THEN
-        RAISE EXCEPTION 'Invalid share recipient property: token_lifetime = %.', value
-            USING ERRCODE = 'ML615', HINT = 'Write days and time, such as "90 00:00:00".';
+    RETURN span;
 END
 $$;
 COMMENT ON FUNCTION mlshare_share.check_token_lifetime(text) IS 'A token lifetime, or an error if it is none or too long';

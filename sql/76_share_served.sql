@@ -28,14 +28,28 @@ FROM mlshare_share.served_version AS v
 JOIN mlshare_share.version_table AS t USING (share_id, share_version);
 COMMENT ON VIEW mlshare_share.served_table IS 'Tables of versions by recipient who may read them';
 
-CREATE OR REPLACE VIEW mlshare_share.served_file WITH (security_barrier) AS
-SELECT v.recipient_id, v.share_id, v.share_version, vf.table_id, vf.file_no, f.file_id, f.storage_link_id, f.path,
-       f.size, f.num_rows, f.stats, f.first_version, f.created
-FROM mlshare_share.served_version AS v
-JOIN mlshare_share.version_file AS vf USING (share_id, share_version)
-JOIN mlshare_share.file AS f USING (file_id)
-WHERE f.complete;
-COMMENT ON VIEW mlshare_share.served_file IS 'Files of tables by recipient who may read them';
+-- A function and not a view: of 10,000 files it looks up only those of the page, each by its key.
+CREATE OR REPLACE FUNCTION mlshare_share.served_files(
+    recipient_id uuid, share_id uuid, share_version integer, table_id uuid, after integer, count integer)
+RETURNS TABLE (file_no integer, file_id uuid, storage_link_id uuid, path text, size bigint, num_rows bigint, stats text,
+               created timestamptz)
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT vf.file_no, f.file_id, f.storage_link_id, f.path, f.size, f.num_rows, f.stats, f.created
+    FROM (SELECT l.file_no, l.file_id FROM mlshare_share.version_file AS l
+          WHERE l.share_id = served_files.share_id AND l.share_version = served_files.share_version
+            AND l.table_id = served_files.table_id AND l.file_no > served_files.after
+            AND EXISTS (SELECT FROM mlshare_share.served_version AS v
+                        WHERE v.recipient_id = served_files.recipient_id AND v.share_id = served_files.share_id
+                          AND v.share_version = served_files.share_version)
+          ORDER BY l.file_no LIMIT served_files.count) AS vf
+    CROSS JOIN LATERAL (SELECT * FROM mlshare_share.file AS one WHERE one.file_id = vf.file_id LIMIT 1) AS f
+    WHERE f.complete
+    ORDER BY vf.file_no;
+END;
+COMMENT ON FUNCTION mlshare_share.served_files(uuid, uuid, integer, uuid, integer, integer) IS
+    'A page of the files of a table in a version, if the recipient may read it';
 
 CREATE OR REPLACE FUNCTION mlshare_share.authenticate(token_hash bytea, address inet)
 RETURNS TABLE (recipient_id uuid, recipient_name text, owner text, token_id uuid, version_access text, log_level integer,
@@ -139,9 +153,10 @@ COMMENT ON FUNCTION mlshare_share.record_request(uuid, uuid, text, integer, text
     inet, text, jsonb) IS 'Keeps a request of a recipient for sys.all_share_recipient_events, as their log level wants';
 
 GRANT USAGE ON SCHEMA mlshare_share TO mlshare_sharing_server;
-GRANT SELECT ON mlshare_share.served_share, mlshare_share.served_version, mlshare_share.served_table,
-    mlshare_share.served_file TO mlshare_sharing_server;
-GRANT EXECUTE ON FUNCTION mlshare_share.authenticate(bytea, inet), mlshare_share.signed_file(uuid, uuid, inet),
+GRANT SELECT ON mlshare_share.served_share, mlshare_share.served_version, mlshare_share.served_table
+    TO mlshare_sharing_server;
+GRANT EXECUTE ON FUNCTION mlshare_share.authenticate(bytea, inet),
+    mlshare_share.served_files(uuid, uuid, integer, uuid, integer, integer), mlshare_share.signed_file(uuid, uuid, inet),
     mlshare_share.activation(bytea), mlshare_share.activate(bytea, bytea),
     mlshare_share.record_request(uuid, uuid, text, integer, text, text, text, integer, bigint, bigint, interval, inet,
                                  text, jsonb) TO mlshare_sharing_server;

@@ -105,7 +105,7 @@ BEGIN
             WHEN 'share' THEN ' AND mlshare_share.is_enabled(owner) AND ' ||
                               format(seen, 'storage_link', 'storage_link_id', child.name)
             WHEN 'recipient' THEN ' AND mlshare_share.is_enabled(owner)'
-                                  ' AND token_lifetime <= mlshare_share.setting_value(''max_token_lifetime'')::interval'
+                                  ' AND token_lifetime <= mlshare_share.duration(mlshare_share.setting_value(''max_token_lifetime''))'
             WHEN 'job' THEN ' AND (share_id IS NULL OR ' || format(seen, 'share', 'share_id', child.name) || ')'
                             ' AND (storage_link_id IS NULL OR ' || format(seen, 'storage_link', 'storage_link_id', child.name) || ')'
             ELSE '' END;

@@ -115,6 +115,7 @@ def test_a_table_without_right(evil: psycopg.Connection, provider: Provider, sha
         "true); DROP TABLE t; --",
         "true)) TO STDOUT; RESET ROLE; COPY (SELECT 1 --",
         "id = 1; SELECT 1",
+        "true); COMMIT; CREATE TABLE made (a int); SELECT (1",
     ],
 )
 def test_sql_in_a_condition(evil: psycopg.Connection, worker: Worker, text: str) -> None:
@@ -123,6 +124,7 @@ def test_sql_in_a_condition(evil: psycopg.Connection, worker: Worker, text: str)
     evil.execute("UPDATE mlshare_share.share_table SET where_clause = %s", (text,))
     refused(evil, "42601", WAIT)
     assert one(evil, "SELECT count(*) FROM t") == 0
+    assert one(evil, "SELECT to_regclass('made')") is None
 
 
 def test_sql_in_names(provider: Provider, worker: Worker, place: Path) -> None:

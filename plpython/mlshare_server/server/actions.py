@@ -24,9 +24,13 @@ class Signed:
     expires: int
 
 
+# Made once: json.dumps with options makes one for each call.
+_ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
+
+
 def line(value: dict[str, Any]) -> bytes:
     """One line of ndjson."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+    return _ENCODER.encode(value).encode() + b"\n"
 
 
 def milliseconds(when: Any) -> int:
@@ -89,7 +93,7 @@ def metadata(table: Table, delta: bool, changes: bool) -> dict[str, Any]:
     if table.comment:
         common["description"] = table.comment
     common["format"] = {"provider": "parquet", "options": {}} if delta else {"provider": "parquet"}
-    common["schemaString"] = json.dumps(schema, separators=(",", ":"), ensure_ascii=False)
+    common["schemaString"] = _ENCODER.encode(schema)
     common["partitionColumns"] = []
     flag = "delta.enableChangeDataFeed" if delta else "enableChangeDataFeed"
     common["configuration"] = {flag: "true"} if changes else {}

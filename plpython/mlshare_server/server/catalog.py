@@ -18,7 +18,7 @@ from mlshare_server.database import statements
 from mlshare_server.server.errors import ShareNotFound, TableNotFound, Unavailable
 from mlshare_server.storage import Access, Storage, open_storage
 
-FILES_AT_ONCE = 500  # rows of one read: the first are on their way before the last are known
+FILES_AT_ONCE = (100, 1000)  # of the first read and of later ones: the first are on their way before the last are known
 STORAGE_SECONDS = 30.0  # how long a changed credential or a withdrawn storage root may go unnoticed
 
 
@@ -171,12 +171,13 @@ class Catalog:
     async def files(self, recipient: UUID, share: Share, table: Table, after: int = -1) -> AsyncIterator[list[File]]:
         """The files of a table in batches; between them no connection is held for a client that is slow."""
         values: dict[str, Any] = {"recipient": recipient, "share_id": share.share_id, "table_id": table.table_id}
-        values |= {"version": table.share_version, "count": FILES_AT_ONCE}
-        while batch := await self.rows("files", File, after=after, **values):
+        values |= {"version": table.share_version}
+        count, later = FILES_AT_ONCE
+        while batch := await self.rows("files", File, after=after, count=count, **values):
             yield batch
-            if len(batch) < FILES_AT_ONCE:
+            if len(batch) < count:
                 return
-            after = batch[-1].file_no
+            after, count = batch[-1].file_no, later
 
     async def storage(self, link: UUID) -> Storage | None:
         """The storage of a link; None where the settings no longer allow it."""

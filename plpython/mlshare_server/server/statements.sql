@@ -63,11 +63,8 @@ WHERE recipient_id = %(recipient)s AND share_id = %(share_id)s AND table_id = %(
 ORDER BY share_version
 
 -- files(recipient, share_id, version, table_id, after, count)
-SELECT file_no, file_id, storage_link_id, path, size, num_rows, stats, created
-FROM mlshare_share.served_file
-WHERE recipient_id = %(recipient)s AND share_id = %(share_id)s AND share_version = %(version)s
-  AND table_id = %(table_id)s AND file_no > %(after)s
-ORDER BY file_no LIMIT %(count)s
+SELECT * FROM mlshare_share.served_files(
+    %(recipient)s, %(share_id)s, %(version)s::integer, %(table_id)s, %(after)s::integer, %(count)s::integer)
 
 -- signed_file(file_id, recipient, address)
 SELECT * FROM mlshare_share.signed_file(%(file_id)s, %(recipient)s, %(address)s::inet)

@@ -73,8 +73,8 @@ class Snapshot:
         return self.connection.execute(STATEMENTS[statement], values).fetchone()
 
     def execute(self, query: str) -> Any:
-        """The first row of a query that was made by this package."""
-        return self.connection.execute(query.encode()).fetchone()
+        """The first row of a query that this package has put together; prepared, as only one statement can be."""
+        return self.connection.execute(query.encode(), prepare=True).fetchone()
 
     def cancel(self) -> None:
         """End what runs there."""

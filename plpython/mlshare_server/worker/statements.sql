@@ -35,7 +35,7 @@ UPDATE mlshare_share.job AS j SET status = 'QUEUED' WHERE j.job_id = %(job_id)s 
 -- schedule()
 WITH due AS (
     UPDATE mlshare_share.share AS s
-    SET next_publish = greatest(s.next_publish + (s.properties ->> 'PUBLISH_INTERVAL')::interval, now())
+    SET next_publish = greatest(s.next_publish + mlshare_share.duration(s.properties ->> 'PUBLISH_INTERVAL'), now())
     WHERE s.next_publish <= now() AND s.properties ? 'PUBLISH_INTERVAL'
     RETURNING s.share_id, s.owner)
 INSERT INTO mlshare_share.job (owner, kind, share_id, arguments)
