@@ -1,13 +1,18 @@
-"""Reading shares of others: providers, links, and views whose rows come through links."""
+"""Reading shares of others: providers, links, and views whose rows come through links.
+
+Few sessions do, so what it takes is imported by those that do.
+"""
 
 from __future__ import annotations
 
-from mlshare import db, errors, links
+from mlshare import db, errors
 from mlshare.routines.boundary import routine
 
 
 @routine
 def create_share_provider(provider_name: str | None, endpoint: str | None, share_profile: str | None) -> None:
+    from mlshare import links
+
     name = db.value("name_of_share_object", "share provider", provider_name)
     place, token = _credential(endpoint, share_profile)
     if db.one("share_provider", provider_name):
@@ -17,6 +22,8 @@ def create_share_provider(provider_name: str | None, endpoint: str | None, share
 
 @routine
 def set_share_provider_credential(share_provider: str | None, share_profile: str | None) -> None:
+    from mlshare import links
+
     row = links.provider(share_provider)
     place, token = _credential(None, share_profile)
     db.query("update_share_provider", row["provider_id"], place, links.sealed(token, row["provider_name"], place))
@@ -24,6 +31,7 @@ def set_share_provider_credential(share_provider: str | None, share_profile: str
 
 def _credential(endpoint: str | None, share_profile: str | None) -> tuple[str, str]:
     """Endpoint and token; the endpoint must be one that a token may be sent to."""
+    from mlshare import links
     from mlshare.shares.web import allowed_place
 
     profile = links.profile(share_profile)
@@ -34,12 +42,16 @@ def _credential(endpoint: str | None, share_profile: str | None) -> tuple[str, s
 
 @routine
 def discover_available_shares(share_provider: str | None) -> list[tuple[str, str | None]]:
+    from mlshare import links
+
     found = links.ask(links.provider(share_provider), "shares").result["items"]
     return [(str(item["name"]), item.get("comment")) for item in found]
 
 
 @routine
 def discover_available_tables(share_provider: str | None, share_name: str | None) -> list[tuple[str, str, str]]:
+    from mlshare import links
+
     row = links.provider(share_provider)
     wanted = [share_name] if share_name else [item["name"] for item in links.ask(row, "shares").result["items"]]
     tables = [(share, table) for share in wanted for table in links.ask(row, "tables", share).result["items"]]
@@ -55,6 +67,8 @@ def create_share_link_view(
     column_names: list[str] | None,
     where_clause: str | None,
 ) -> None:
+    from mlshare import links
+
     link = links.link(share_link_name)
     if not view_name or not share_schema_name or not share_table_name:
         raise errors.InvalidArgument(argument="view_name", reason="a view, a schema and a table must be given")
@@ -80,11 +94,15 @@ def _plain(name: str) -> str:
 
 @routine
 def refresh_share_link_view(view_name: str | None) -> bool:
+    from mlshare import links
+
     return links.refresh(links.view(view_name))
 
 
 @routine
 def drop_share_link_view(view_name: str | None) -> None:
+    from mlshare import links
+
     row = links.view(view_name)
     db.run("drop_link_view", view=row["view"], data=row["data"])
     db.query("delete_link_view", row["view_id"])
