@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
-from pathlib import Path
 from typing import Any, TypeVar
 
 import plpy  # type: ignore[import-not-found]
@@ -24,8 +24,10 @@ _HEADER = re.compile(r"^-- (\w+)\(([^)]*)\)\s*$", re.MULTILINE)
 def _statements() -> dict[str, tuple[str, list[str]]]:
     """Named statements of the .sql files beside this one: text and parameter types."""
     found = {}
-    for path in sorted(Path(__file__).parent.glob("statements*.sql")):
-        _, *parts = _HEADER.split(path.read_text(encoding="utf-8"))
+    here = os.path.dirname(__file__)
+    for file_name in sorted(name for name in os.listdir(here) if name.endswith(".sql")):
+        with open(os.path.join(here, file_name), encoding="utf-8") as file:
+            _, *parts = _HEADER.split(file.read())
         for name, types, body in zip(parts[0::3], parts[1::3], parts[2::3], strict=True):
             found[name] = body.strip().rstrip(";"), [t.strip() for t in types.split(",") if t.strip()]
     return found

@@ -22,11 +22,13 @@ REGIONS = ("east", "north", 'o\'hara "é"', "west")
 OUT = ["c_dec", "amount"]  # of shop.sales: no features
 TABLE = """
 CREATE TABLE shop.sales AS
-SELECT i AS id, (ARRAY['east', 'north', 'o''hara "é"', 'west'])[1 + i % 4] AS region, (1 + i % 3)::numeric(4, 2) AS grade,
-       i % 2 = 0 AS member, date '2024-01-01' + i % 2 AS day, (i * 37) % 100 AS a, (i * 11) % 17 / 3.0::float8 AS b,
+SELECT i AS id, (ARRAY['east', 'north', 'o''hara "é"', 'west'])[1 + i % 4] AS region,
+       (1 + i % 3)::numeric(4, 2) AS grade, i % 2 = 0 AS member,
+       date '2024-01-01' + i % 2 AS day, (i * 37) % 100 AS a, (i * 11) % 17 / 3.0::float8 AS b,
        chr(112 + i % 3) AS c, NULL::text AS answer, NULL::float8 AS amount
 FROM generate_series(1, 480) AS i;
-UPDATE shop.sales SET amount = a * length(region) + b, answer = CASE WHEN a + b > 30 + 8 * (id % 4) THEN 'yes' ELSE 'no' END;
+UPDATE shop.sales
+SET amount = a * length(region) + b, answer = CASE WHEN a + b > 30 + 8 * (id % 4) THEN 'yes' ELSE 'no' END;
 """
 
 

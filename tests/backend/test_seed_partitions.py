@@ -365,7 +365,8 @@ def test_bank(bank: psycopg.Connection, key: str, n_keys: int) -> None:
         before = accuracy(bank, key)
         _drop_and_add(bank, key, names)
         assert accuracy(bank, key) == before
-    assert len(before) == n_keys
+    tested = value(bank, f"SELECT count(DISTINCT ({key}))::int FROM shop.bank_test")
+    assert len(before) == tested >= n_keys - 1  # one has few rows
     whole = [sum(n * part[i] for n, *part in before.values()) / sum(n for n, *_ in before.values()) for i in (0, 1)]
     print(f"\n{key}: accuracy with partitions {whole[0]:.4f}, without {whole[1]:.4f}")
     for name, (n, own, common) in sorted(before.items()):

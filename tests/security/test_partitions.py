@@ -158,7 +158,7 @@ HOSTILE_KEYS = {
     "too_long": '\'["east", "x"]\'',
     "empty": "'[]'",
     "json_null": "'null'",
-    "deep": "(repeat('[', 1900) || repeat(']', 1900))::jsonb",
+    "deep": "(repeat('[', 700) || repeat(']', 700))::jsonb",
 }
 
 
