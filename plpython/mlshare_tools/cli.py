@@ -93,13 +93,17 @@ def cmd_bench(args: argparse.Namespace) -> int:
     running.environments.ensure_extras("bench", "server")
     dsn = running.dsn("postgres")
     data = args.data or os.environ.get("MLSHARE_DATA")
-    status = run_script(running, "bench/speed/speed.py", dsn, *speed_options(args))
-    few = ("--groups", "100", "--repeats", "1") if args.quick else ()
-    status = run_script(running, "bench/partitions/partitions.py", dsn, *few) or status
-    status = run_script(running, "bench/share/publish.py", dsn, *(("--rows", "500000") if args.quick else ())) or status
-    quick = ("--rows", "500000", "--seconds", "10") if args.quick else ()
-    status = run_script(running, "bench/share/serve.py", dsn, *quick) or status
-    return status if not data else run_script(running, "bench/quality/quality.py", dsn, data) or status
+    few = ("--groups", "100", "--repeats", "1")
+    scripts: list[tuple[str, list[str], tuple[str, ...]]] = [  # script, its words, and further ones for a short run
+        ("bench/speed/speed.py", [dsn, *speed_options(args)], ()),
+        ("bench/partitions/partitions.py", [dsn], few),
+        ("bench/partitions/scoring.py", [dsn], few),
+        ("bench/share/publish.py", [dsn], ("--rows", "500000")),
+        ("bench/share/serve.py", [dsn], ("--rows", "500000", "--seconds", "10")),
+        *([("bench/quality/quality.py", [dsn, data], ())] if data else []),
+    ]
+    results = [run_script(running, name, *words, *(short if args.quick else ())) for name, words, short in scripts]
+    return max(results)
 
 
 def speed_options(args: argparse.Namespace) -> list[str]:
