@@ -76,6 +76,7 @@ def find(handle: str, privilege: Privilege = "PREDICT", some: bool = False) -> M
     global _moment
     moment = db.one("moment")
     assert moment is not None
+    moment["step"] = db.step()
     if moment != _moment:
         _found.clear()
         _moment = moment
@@ -85,8 +86,8 @@ def find(handle: str, privilege: Privilege = "PREDICT", some: bool = False) -> M
     return model.require(privilege, some or privilege == "PREDICT")
 
 
-# What was found, for as long as the same role acts on the same snapshot and nobody has changed anything in the whole
-# cluster: every change, of rows, grants and roles, writes WAL. This is what makes a call for each row of a query cheap.
+# What was found, for as long as the same role acts in the same statement, on the same snapshot, and the transaction has
+# changed nothing itself. This is what makes a call for each row of a query cheap.
 _found: dict[str, Model] = {}
 _moment: db.Row | None = None
 

@@ -236,10 +236,17 @@ def confined() -> Iterator[None]:
         server.SetUserIdAndSecContext(user, context)
 
 
+def step() -> tuple[int, int]:
+    """How far the transaction is: its command, which each change of its own moves on, and its subtransaction."""
+    server = _server()
+    return server.GetCurrentCommandId(ctypes.c_bool(False)), server.GetCurrentSubTransactionId()
+
+
 @cache
 def _server() -> ctypes.PyDLL:
     """The server's own functions, which SQL has no way to call; their signatures have not changed since 9.1."""
     server = ctypes.PyDLL(None)
     server.SetUserIdAndSecContext.restype = server.GetUserIdAndSecContext.restype = None
     server.AtEOXact_GUC.restype = None
+    server.GetCurrentCommandId.restype = server.GetCurrentSubTransactionId.restype = ctypes.c_uint
     return server

@@ -65,3 +65,39 @@ def test_it_is_for_users_of_mlshare(made: World, within: Callable[..., psycopg.C
     plain = within(made.plain)
     with refused(plain, "42501"):
         plain.execute("SELECT * FROM sys.ml_cache")
+
+
+# One statement of the client, in which a role is given a model and loses it again by what is rolled back.
+TAKEN_BACK = """
+DO $do$
+BEGIN
+    BEGIN
+        SET LOCAL ROLE {owner};
+        CALL sys.ml_model_grant('t_text', '{other}');
+        SET LOCAL ROLE {other};
+        PERFORM sys.ml_predict_row('{{"a": 1, "b": 2.0, "c": "x"}}', 't_text@{owner}');
+        RAISE EXCEPTION 'enough' USING ERRCODE = 'ZZ001';
+    EXCEPTION WHEN SQLSTATE 'ZZ001' THEN
+        NULL;
+    END;
+    SET LOCAL ROLE {other};
+    PERFORM sys.ml_predict_row('{{"a": 1, "b": 2.0, "c": "x"}}', 't_text@{owner}');
+END
+$do$
+"""
+
+
+def test_what_was_rolled_back_was_never_granted(made: World, fresh: Database) -> None:
+    with fresh.connect() as session:
+        with refused(session, "ML200"):
+            session.execute(TAKEN_BACK.format(owner=made.owner, other=made.other).encode())
+        with session.transaction(force_rollback=True):
+            session.execute("SAVEPOINT before")
+            session.execute(identifiers("SET LOCAL ROLE {}", made.owner))
+            grant(session, "t_text", made.other)
+            session.execute(identifiers("SET LOCAL ROLE {}", made.other))
+            predict_row(session, GOODS, f"t_text@{made.owner}")
+            session.execute("ROLLBACK TO before")
+            session.execute(identifiers("SET LOCAL ROLE {}", made.other))
+            with refused(session, "ML200"):
+                predict_row(session, GOODS, f"t_text@{made.owner}")
