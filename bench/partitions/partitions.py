@@ -3,7 +3,7 @@
 The peer is a pool of forked processes, one for each core and one thread in each, that fits StandardScaler and
 LogisticRegression on every group of an array it shares, and sends back what it fitted. Without DSN the build is the
 child process's alone (mlshare.child.run: starting it, handing over the rows, reading models and descriptions); with
-it, also CALL sys.ml_train with partition_columns on a table. On a busy machine, the processor time
+it, also CALL dbms_data_mining.create_model2 on a table. On a busy machine, the processor time
 is the one to trust.
 """
 
@@ -37,7 +37,10 @@ from mlshare.table import Column, Table
 CORES = len(os.sched_getaffinity(0))
 C = 0.1
 MEMORY_MB = 4000
-TRAIN = "CALL sys.ml_train('public.rows', 'y', %s, 'bench_partitions')"
+CREATE = (
+    "CALL dbms_data_mining.create_model2('bench_partitions', 'CLASSIFICATION', 'SELECT * FROM public.rows', %s, "
+    "target_column_name => 'y')"
+)
 
 
 @dataclass(frozen=True)
@@ -122,10 +125,11 @@ def fill(connection: psycopg.Connection, rows: Rows) -> None:
 
 def trained(connection: psycopg.Connection, rows: Rows) -> None:
     """The same through SQL: reads the table, sorts it by key, stores and signs every sub-model."""
-    options = {"task": "classification", "partition_columns": ["g"], "model_list": ["LogisticRegression"]}
-    options |= {"max_partitions": rows.groups, "on_partition_error": "skip"}
+    settings = {"ALGO_NAME": "ALGO_GENERALIZED_LINEAR_MODEL", "GLMS_RIDGE_REGRESSION": "GLMS_RIDGE_REG_ENABLE"}
+    settings |= {"GLMS_RIDGE_VALUE": str(1 / C), "ODMS_PARTITION_COLUMNS": "g", "ON_PARTITION_ERROR": "skip"}
+    settings |= {"ODMS_MAX_PARTITIONS": str(max(2, rows.groups)), "ODMS_DETAILS": "ODMS_DISABLE"}
     with connection.transaction(force_rollback=True):
-        connection.execute(TRAIN, (json.dumps(options),))
+        connection.execute(CREATE, (json.dumps(settings),))
 
 
 def best(run: Callable[[], object], repeats: int) -> tuple[float, float]:
@@ -165,7 +169,7 @@ def main() -> None:
             place.make()
             connection = stack.enter_context(place.session())
             fill(connection, rows)
-            runs.append(("mlshare, sys.ml_train", lambda: trained(connection, rows)))
+            runs.append(("mlshare, create_model2", lambda: trained(connection, rows)))
         for name, run in runs:
             wall, spent = best(run, args.repeats)
             # Of the server's processes only the wall-clock time is known here.
