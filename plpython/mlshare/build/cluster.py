@@ -128,8 +128,11 @@ class _Run:
             self._take(batch, attempt, future)
         elif future.status == "error":
             self._suspect(batch)
-        else:
+        elif future.status == "cancelled" or attempt == _TRIES:
             raise self._executor.failed("the connection to its scheduler was lost")
+        else:  # its worker was lost with the answer
+            self._ask()
+            self._waiting.append((batch, attempt + 1))
         future.release()
 
     def _take(self, batch: list[Group], attempt: int, future: Any) -> None:
