@@ -63,7 +63,7 @@ def apply(model: catalog.Model, table: str, case: str, output: str) -> None:
     scoring.require_inputs(source, scorer)
     if case in _COLUMNS:
         raise errors.ReservedColumn(column=case, table=source.name)
-    scoring.new_table(output)
+    db.require_new(output)
     target = scoring.target_type(model, scorer)
     classes = db.quote_literal(json.dumps([label_text(c) for c in scorer.classes or ()]))
     parts = {

@@ -131,6 +131,12 @@ def qualified(name: str) -> str:
     return ".".join(map(quote_ident, names))
 
 
+def require_new(table: str) -> None:
+    """TableExists if there is a relation of this qualified name."""
+    if value("table_exists", table):
+        raise errors.TableExists(table=table, hint="Drop it, or choose another name.")
+
+
 def current_user() -> str:
     return str(value("current_user"))
 

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from mlshare import build, catalog, child, db, errors, fingerprint, frame, keys, loading, progress, store
@@ -193,17 +194,15 @@ def write(schema: str, owner: str, handle: str, slices: Slices, built: Built) ->
         chunks += pieces
     db.query("delete_chunks", handle, [r["partition_id"] for r in rows], schema=schema)
     db.query("insert_partitions", handle, json.dumps(rows), schema=schema)
-    if chunks:
-        columns = zip(*((c.partition_id, c.chunk_id, c.data, c.signature) for c in chunks), strict=True)
-        db.query("insert_objects", handle, *(list(c) for c in columns), schema=schema)
+    store.insert_objects(schema, handle, chunks)
 
 
-def write_trunk(schema: str, owner: str, handle: str, trunk: Trunk, metadata: Mapping[str, Any]) -> None:
+def write_trunk(schema: str, owner: str, handle: str, trunk: Trunk) -> None:
     """Stores what the partitions have in common, and with it a new digest of the model."""
     chunks, digest = loading.chunked(trunk.to_bytes(), owner, handle)
     db.query("delete_chunks", handle, [0], schema=schema)
     store.insert_chunks(schema, handle, chunks)
-    changed = {**metadata, "chunks": len(chunks), "object_sha256": digest.hex()}
+    changed = {"chunks": len(chunks), "object_sha256": digest.hex()}
     columns = json.dumps([i.name for i in trunk.inputs])
     db.query("set_model", handle, columns, json.dumps(changed), digest, schema=schema)
 
@@ -222,7 +221,7 @@ class Opened:
     def trunk(self) -> Trunk:
         return self.directory.trunk
 
-    @property
+    @cached_property
     def position(self) -> Mapping[Key, Partition]:
         return {p.key: p for p in self.directory.keyed if p.key is not None}
 
@@ -235,15 +234,15 @@ def open_to_change(handle: str) -> Opened:
     model = catalog.find(handle, "ALTER")
     catalog.reading(model, lambda schema: db.query("lock_model", model.handle, schema=schema))
     model = catalog.find(handle, "ALTER")  # as it is now, after waiting
-    directory = loading.open_model(model)
-    if not isinstance(directory, Directory):
-        raise errors.NotPartitioned(handle=handle, hint="Train it with the option partition_columns.")
-    return Opened(model, directory)
+    return Opened(model, directory_of(model))
 
 
-def listed(model: catalog.Model) -> list[db.Row]:
-    """The rows of a model's partitions."""
-    return store.read_partitions(model)
+def directory_of(model: catalog.Model) -> Directory:
+    """The partitions of a model. Errors: NotPartitioned, and those of loading."""
+    opened = loading.open_model(model)
+    if not isinstance(opened, Directory):
+        raise errors.NotPartitioned(handle=model.handle, hint="Train it with the option partition_columns.")
+    return opened
 
 
 def save(opened: Opened, slices: Slices, built: Built) -> None:
@@ -254,7 +253,7 @@ def save(opened: Opened, slices: Slices, built: Built) -> None:
 
     def work(schema: str) -> None:
         write(schema, model.owner, model.handle, slices, built)
-        write_trunk(schema, model.owner, model.handle, trunk, {})
+        write_trunk(schema, model.owner, model.handle, trunk)
 
     catalog.reading(model, work)
 
@@ -269,7 +268,7 @@ def remove(opened: Opened, partition: Partition) -> None:
         db.query("delete_chunks", model.handle, [partition.id], schema=schema)
         db.query("delete_partition", model.handle, partition.id, schema=schema)
         revised = replace(trunk, revision=trunk.revision + 1)
-        write_trunk(schema, model.owner, model.handle, revised, {})
+        write_trunk(schema, model.owner, model.handle, revised)
 
     catalog.reading(model, work)
 

@@ -94,14 +94,8 @@ def _expressions(scorer: AnyScorer, target: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def new_table(output: str) -> None:
-    """TableExists if a relation of this name is there."""
-    if db.value("table_exists", output):
-        raise errors.TableExists(table=output, hint="Drop it, or choose another name.")
-
-
 def _write_to(model: catalog.Model, source: frame.Source, parts: dict[str, str], options: dict[str, Any]) -> None:
-    new_table(parts["output"])
+    db.require_new(parts["output"])
     key = [r["name"] for r in db.query("primary_key", source.text)]
     with staged(source, parts["output"]) as rows:
         names = [a.quoted for a in rows.attributes]

@@ -115,6 +115,13 @@ def insert_chunks(schema: str, handle: str, chunks: list[Chunk]) -> None:
         db.query("insert_chunk", handle, chunk.partition_id, chunk.chunk_id, chunk.data, chunk.signature, schema=schema)
 
 
+def insert_objects(schema: str, handle: str, chunks: Sequence[Chunk]) -> None:
+    """The same in one statement: for the small objects of many partitions."""
+    if chunks:
+        columns = zip(*((c.partition_id, c.chunk_id, c.data, c.signature) for c in chunks), strict=True)
+        db.query("insert_objects", handle, *(list(c) for c in columns), schema=schema)
+
+
 def _json(value: Any) -> str | None:
     return None if value is None else json.dumps(value)
 

@@ -201,7 +201,7 @@ def _store_partitions(schema: str, handle: str, call: Call, slices: Slices, buil
     result = _result(slices, built, trunk)
     store.insert(schema, modelrow.row(call, handle, modelrow.metadata(call, result, 0, b"")), [], None)
     partitions.write(schema, role, handle, slices, built)
-    partitions.write_trunk(schema, role, handle, trunk, {})
+    partitions.write_trunk(schema, role, handle, trunk)
     n_ready, n_all = len(built.ready), len(built.parts)
     failed = f", {n_all - n_ready} failed" if n_ready < n_all else ""
     db.notice(

@@ -52,8 +52,7 @@ def store_partitions(schema: str, handle: str, opened: Archive) -> None:
         numbers = {name: _finite(given[name]) for name in ("score", "build_seconds")}
         rows.append({**given, **sizes, **numbers})
     db.query("insert_partitions", handle, json.dumps(rows), schema=schema)
-    columns = zip(*((c.partition_id, c.chunk_id, c.data, c.signature) for c in chunks), strict=True)
-    db.query("insert_objects", handle, *(list(c) for c in columns), schema=schema)
+    store.insert_objects(schema, handle, chunks)
 
 
 def _chunked(opened: Archive, owner: str, handle: str, number: int) -> tuple[list[Chunk], str | None]:

@@ -158,12 +158,12 @@ def rename_model(model_name: str | None, new_model_name: str | None, versioned_m
 
 @routine
 def export_sermodel(model_data: bytes | None, model_name: str | None, partition_name: str | None) -> tuple[bytes]:
-    from mlshare import codec, whole
+    from mlshare import codec, partitions, whole
 
     model = catalog.find(_given(model_name), "SELECT", some=partition_name is not None)
     if partition_name is None:
         return (codec.pack(transfer.whole_bytes(model)),)
-    directory = ours.directory_of(model)
+    directory = partitions.directory_of(model)
     partition = whole.require_partition(directory, model.handle, partition_name, model.partitions("SELECT"))
     (raw,) = loading.partition_bytes(model, [partition])
     return (codec.pack(raw),)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from mlshare import catalog, db, errors, loading
+from mlshare import db, errors, store
 from mlshare.routines.boundary import routine
 from mlshare.routines.models import _given
 
@@ -64,7 +64,7 @@ def ml_model_refresh_partitions(
     opened = partitions.open_to_change(_given(model_handle))
     slices = _read(opened, data_query, search_path)
     there = [(g, key) for g, key in enumerate(slices.groups.keys) if key in opened.position]
-    before = {r["partition_id"]: r["fingerprint"] for r in partitions.listed(opened.model)}
+    before = {r["partition_id"]: r["fingerprint"] for r in store.read_partitions(opened.model)}
     changed = [(g, key) for g, key in there if before[opened.position[key].id] != slices.fingerprints[g].hex()]
     new = [(g, key) for g, key in enumerate(slices.groups.keys) if key not in opened.position]
     partitions.require_room(opened, len(new), opened.trunk.rules.max_partitions)
@@ -141,16 +141,6 @@ def _listed(names: Sequence[str]) -> str:
     return f"{len(names)} partitions are there already: {', '.join(names[:10])}{', …' if len(names) > 10 else ''}."
 
 
-def directory_of(model: catalog.Model) -> Directory:
-    """The partitions of a model. Errors: NotPartitioned, and those of loading."""
-    from mlshare.partitioned import Directory
-
-    opened = loading.open_model(model)
-    if not isinstance(opened, Directory):
-        raise errors.NotPartitioned(handle=model.handle)
-    return opened
-
-
 def named(directory: Directory, handle: str, name: str | None, key: str | None) -> Partition:
     """The partition of a name, or of key values: {"column": value, …}, or [value, …] in the order of the key."""
     if (name is None) == (key is None):
@@ -166,7 +156,7 @@ def _key(directory: Directory, text: str) -> Key | None:
     from mlshare import keys
 
     columns, given = directory.trunk.keys, json.loads(text)
-    if not isinstance(given, dict):
-        values = given if isinstance(given, list) else [given]
-        given = dict(zip((c.name for c in columns), values, strict=False))
-    return keys.of_row(columns, given, text if isinstance(json.loads(text), dict) else None)
+    if isinstance(given, dict):
+        return keys.of_row(columns, given, text)
+    values = given if isinstance(given, list) else [given]
+    return keys.of_row(columns, dict(zip((c.name for c in columns), values, strict=False)))

@@ -65,8 +65,7 @@ def _new_table(name: str | None) -> str:
     if name is None:
         raise errors.InvalidArgument(argument="output_table_name", reason="a table must be given")
     output = db.qualified(name)
-    if db.value("table_exists", output):
-        raise errors.TableExists(table=output, hint="Drop it, or choose another name.")
+    db.require_new(output)
     return output
 
 
