@@ -51,5 +51,6 @@ def contents(connection: psycopg.Connection) -> str:
 
 def members(connection: psycopg.Connection) -> str:
     """The objects that belong to the extension, one a line."""
-    # Which names are keywords, and so quoted, differs between versions too.
-    return "".join(sorted(f"{row[0]}\n".replace('"', "") for row in connection.execute(MEMBERS)))
+    # Which names are keywords, and so quoted, and which types have a schema before them differs between versions too.
+    rows = connection.execute(MEMBERS)
+    return "".join(sorted(f"{row[0]}\n".replace('"', "").replace("pg_catalog.", "") for row in rows))
