@@ -59,9 +59,7 @@ class Graph:
     def finish(self, result: str, task: str, n_outputs: int) -> ModelProto:
         """The checked model, its output named after the task."""
         output = "probabilities" if task == "classification" else "value"
-        # Not by an Identity: the runtime would remove it, and check the whole graph again because of that.
-        last = next(node for node in self.nodes if result in node.output)
-        last.output[list(last.output).index(result)] = output
+        self.nodes.append(helper.make_node("Identity", [result], [output], name="result"))
         graph = helper.make_graph(
             self.nodes,
             "mlshare",
