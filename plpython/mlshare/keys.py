@@ -34,6 +34,7 @@ KINDS: dict[str, KeyKind] = {
 _DATE = re.compile(r"(\d{4,}-\d\d-\d\d)(?:[T ]00:00:00(?:\.0+)?)?")
 _BOOLEANS = {"t": "true", "true": "true", "1": "true", "f": "false", "false": "false", "0": "false"}
 _DIGITS = 15  # that a float is sure to keep
+_EXACT = 2.0**53  # below this, integers are themselves as floats
 _MOST_DIGITS = 200_000  # more than a numeric has
 
 
@@ -94,7 +95,7 @@ def of_row(columns: Sequence[KeyColumn], row: Mapping[str, Any], document: str |
     except KeyError:
         missing = next(c.name for c in columns if c.name not in row)
         raise MissingKeyColumn(column=missing) from None
-    if document and any(type(v) is float and len(repr(v)) > _DIGITS for v in values):
+    if document and any(type(v) is float and (len(repr(v)) > _DIGITS or abs(v) >= _EXACT) for v in values):
         exact = json.loads(document, parse_float=Decimal)  # numeric has digits that a float has not
         values = [exact[name] for name, _ in columns]
     key = tuple([_quickly(v, c) for v, c in zip(values, columns, strict=True)])
