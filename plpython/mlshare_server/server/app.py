@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
-from mlshare_server.server import activation, changes, files, listing, tables
+from mlshare_server.server import activation, changes, files, listing, queries, tables
 from mlshare_server.server.catalog import Catalog
 from mlshare_server.server.endpoint import Endpoint, Handler, Services, no_such_place
 from mlshare_server.server.errors import Unavailable
@@ -32,9 +32,9 @@ PROTOCOL: tuple[tuple[str, str, str, Handler], ...] = (
     ("GET", TABLE + "/version", "table_version", tables.version),
     ("HEAD", TABLE, "table_version", tables.version),
     ("GET", TABLE + "/metadata", "table_metadata", tables.metadata),
-    ("POST", TABLE + "/query", "query_table", tables.query),
+    ("POST", TABLE + "/query", "query_table", queries.query),
     ("GET", TABLE + "/changes", "table_changes", changes.changes),
-    ("POST", TABLE + "/queries/{query}", "query_status", tables.query_status),
+    ("POST", TABLE + "/queries/{query}", "query_status", queries.query_status),
 )
 
 
