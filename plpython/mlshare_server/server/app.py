@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib.resources import files as files_of_package
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -22,6 +23,7 @@ from mlshare_server.server.metrics import Metrics
 from mlshare_server.server.tokens import Signer
 
 TABLE = "/shares/{share}/schemas/{schema}/tables/{table}"
+DESCRIPTION = files_of_package("mlshare_server.server") / "openapi.json"
 # Method, path below /delta-sharing, name in metrics and audit, handler.
 PROTOCOL: tuple[tuple[str, str, str, Handler], ...] = (
     ("GET", "/shares", "list_shares", listing.shares),
@@ -52,6 +54,7 @@ def routes() -> list[BaseRoute]:
         Route(page, Endpoint("activate", activation.activate, with_token=False), methods=["POST"]),
         Route("/health", health, methods=["GET"]),
         Route("/metrics", metrics, methods=["GET"]),
+        Route("/openapi.json", description, methods=["GET"]),
     ]
 
 
@@ -69,6 +72,11 @@ async def metrics(request: Request) -> Response:
     """For Prometheus"""
     services: Services = request.app.state.services
     return Response(services.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+async def description(request: Request) -> Response:
+    """What the server answers, as OpenAPI: nothing that the protocol does not say to everybody"""
+    return Response(DESCRIPTION.read_bytes(), media_type="application/json")
 
 
 def application(dsn: str, *, public_url: str | None = None, connections: int = 10) -> Starlette:

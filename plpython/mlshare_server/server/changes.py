@@ -20,11 +20,12 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from mlshare_server.errors import ServerError
 from mlshare_server.server import actions, diff, tables, travel
 from mlshare_server.server.asked import Capabilities, moment, number
 from mlshare_server.server.catalog import File, Share, Table, Version
 from mlshare_server.server.endpoint import Call
-from mlshare_server.server.errors import BadFileUrl, Invalid, NoChanges, TooOld
+from mlshare_server.server.errors import BadFileUrl, Invalid, NoChanges, NotFound, TooOld
 from mlshare_server.server.files import base_url, byte_answer, sign_all, signed_query, storage_of
 
 COMPARED_BYTES = 256 << 20  # of Parquet; beyond that whole files are told as deleted and inserted
@@ -185,7 +186,10 @@ async def made(call: Call, name: str, table: Table, gone: list[File], come: list
     async with services.lock(name):
         if not path.exists():
             storages = {link: await storage_of(call, link) for link in {f.storage_link_id for f in gone + come}}
-            await to_thread.run_sync(_make, path, storages, table, gone, come)
+            try:
+                await to_thread.run_sync(_make, path, storages, table, gone, come)
+            except (FileNotFoundError, ServerError) as error:
+                raise NotFound(what="a file of the table is no longer there") from error
             await asyncio.to_thread(_tidy, services.directory, path)
         return path.stat().st_size
 
