@@ -120,6 +120,21 @@ WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT c.relispartition
   AND (has_table_privilege(c.oid, 'SELECT') OR has_any_column_privilege(c.oid, 'SELECT'));
 COMMENT ON VIEW sys.all_shareable_objects IS 'Tables and views that the caller could share';
 
+CREATE OR REPLACE VIEW sys.all_share_providers WITH (security_invoker = true) AS
+SELECT p.provider_name, p.endpoint, p.updated, pg_get_userbyid(p.owner) AS owner FROM mlshare_share.share_provider AS p;
+COMMENT ON VIEW sys.all_share_providers IS 'Providers of shares that are read here';
+
+CREATE OR REPLACE VIEW sys.all_share_links WITH (security_invoker = true) AS
+SELECT p.provider_name AS share_provider_name, l.link_name, l.share_name, l.updated, pg_get_userbyid(l.owner) AS owner
+FROM mlshare_share.share_link AS l JOIN mlshare_share.share_provider AS p USING (provider_id);
+COMMENT ON VIEW sys.all_share_links IS 'Shares of others that are linked';
+
+CREATE OR REPLACE VIEW sys.all_share_link_views WITH (security_invoker = true) AS
+SELECT v.view::text AS view_name, l.link_name, v.share_schema_name, v.share_table_name, v.where_clause, v.table_version,
+       v.num_files, v.refreshed, pg_get_userbyid(v.owner) AS owner
+FROM mlshare_share.share_link_view AS v JOIN mlshare_share.share_link AS l USING (link_id);
+COMMENT ON VIEW sys.all_share_link_views IS 'Views of shared tables, and the version that each shows';
+
 -- The user_ and dba_ forms follow from the all_ forms.
 DO $forms$
 DECLARE

@@ -6,6 +6,7 @@ import json
 from html import escape
 from importlib.resources import files
 from string import Template
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
@@ -41,11 +42,20 @@ async def show(request: Request, call: Call) -> Response:
     if not found:
         return gone()
     row = found[0]
-    text = (
+    who = await call.services.catalog.value("activation_identity", key_hash=key_of(request))
+    text = provider_of(who) + (
         f"A profile is waiting for <b>{escape(row['recipient_name'])}</b>. It holds a secret token and can be "
         f"downloaded <b>once</b>, until {row['expires']:%Y-%m-%d %H:%M %Z}."
     )
     return page("Data share", text, button=True)
+
+
+def provider_of(identity: dict[str, Any] | None) -> str:
+    """A sentence about who shares, as far as they have said it."""
+    name, contact = ((identity or {}).get(part) for part in ("name", "contact"))
+    if not isinstance(name, str):
+        return ""
+    return f"<b>{escape(name)}</b>{f' ({escape(contact)})' if isinstance(contact, str) else ''} shares data with you. "
 
 
 async def activate(request: Request, call: Call) -> Response:
