@@ -65,7 +65,7 @@ DECLARE
 BEGIN
     FOR shown IN SELECT c.oid::regclass AS name FROM pg_class AS c
                  WHERE c.relnamespace = 'sys'::regnamespace AND c.relkind = 'v'
-                   AND c.relname ~ '^(all|user)_(shares$|share_|shareable|lineage_cloud)' LOOP
+                   AND c.relname ~ '^(all|user)_(shares$|share_|shareable|object_shareability|lineage_cloud)' LOOP
         EXECUTE format('GRANT SELECT ON %s TO mlshare_user', shown.name);
     END LOOP;
 END

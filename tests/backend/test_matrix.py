@@ -77,7 +77,7 @@ SHARES = [
     "lineage_cloud_storage_links", "share_providers", "share_links", "share_link_views",
 ]  # fmt: skip
 VIEWS = [f"{form}_{name}" for name in SHARES for form in ("all", "user", "dba")]
-VIEWS += ["all_shareable_objects", "all_share_default_settings"]
+VIEWS += ["all_shareable_objects", "all_object_shareability", "all_share_default_settings"]
 CALLS |= {name: f"TABLE sys.{name}" for name in VIEWS}
 KINDS = ("superuser", "owner", "user", "PREDICT", "SELECT", "ALTER", "plain")
 

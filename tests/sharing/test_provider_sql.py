@@ -254,6 +254,15 @@ def test_only_what_the_owner_may_read(owner: psycopg.Connection, provider: Provi
     other.execute(f'GRANT USAGE ON SCHEMA "{theirs}" TO "{mine}"; GRANT SELECT (id, who) ON salary TO "{mine}"')
     assert "amount" in refused(owner, "42501", add, theirs).diag.message_detail
     owner.execute("CALL dbms_share.add_to_share('iris', 'salary', %s, column_list => '{id,who}')", (theirs,))
+    other.execute("CREATE TABLE secret (id int)")
+    asked = "SELECT object_name, shareable, reason FROM sys.all_object_shareability WHERE object_owner = %s ORDER BY 1"
+    no = ("secret", "NO", "no SELECT privilege on any column")
+    assert rows(owner, asked, theirs) == [("salary", "YES", None), no]
+    assert rows(owner, "SELECT object_name FROM sys.all_shareable_objects WHERE object_owner = %s", theirs) == [
+        ("salary",)
+    ]
+    other.execute(f'REVOKE USAGE ON SCHEMA "{theirs}" FROM "{mine}"')
+    assert {row[2] for row in rows(owner, asked, theirs)} == {"no USAGE privilege on its schema"}
 
 
 def test_properties_of_shares(owner: psycopg.Connection) -> None:
