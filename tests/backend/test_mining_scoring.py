@@ -60,7 +60,7 @@ def test_the_planner_puts_conversions_into_the_query(miner: psycopg.Connection) 
     plan = json.dumps(
         rows(miner, "EXPLAIN (VERBOSE, FORMAT JSON) SELECT sys.prediction('glm', s) FROM shop.sales AS s")
     )
-    assert "sys.prediction('glm'::text, to_jsonb(s.*))" in plan
+    assert "sys.prediction('glm'::text, to_json(s.*))" in plan
     parallel = (
         "SELECT DISTINCT proparallel::text, provolatile::text FROM pg_proc WHERE "
         "pronamespace = 'sys'::regnamespace AND (proname LIKE 'prediction%' OR proname LIKE 'ora_dm%')"

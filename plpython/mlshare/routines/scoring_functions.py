@@ -96,7 +96,7 @@ def ora_dm_partition_name(model: str | None, row: str | None) -> str | None:
     loaded = cache.entry(catalog.find(_given(model)))
     if row is None or not loaded.scorer.key_columns:
         return None
-    found = loaded.scorer.partition_of(_row(loaded, row), row)  # type: ignore[union-attr]
+    found = loaded.scorer.partition_of(_parsed(row), row)  # type: ignore[union-attr]
     return None if found is None else found.name
 
 
@@ -139,6 +139,11 @@ def _shown(value: Any) -> str | None:
 
 def _row(loaded: Entry, text: str) -> Row:
     """The row; attributes that are not in it count as NULL, key columns must be there."""
+    row = _parsed(text)
+    return row if loaded.attributes.keys() <= row.keys() else {**loaded.attributes, **row}
+
+
+def _parsed(text: str) -> Row:
     row = document.parse(text)
     if row is None:
         raise errors.InvalidArgument(
@@ -146,7 +151,7 @@ def _row(loaded: Entry, text: str) -> Row:
             reason="it is not a JSON object",
             hint="Give a record, or columns by name: sys.json_object('column', value, …).",
         )
-    return row if loaded.attributes.keys() <= row.keys() else {**loaded.attributes, **row}
+    return row
 
 
 def _class_names(loaded: Entry) -> list[str]:
