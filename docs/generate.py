@@ -33,6 +33,7 @@ AREAS = {
     "74_share_publish": "Data shares: publishing",
     "75_share_recipients": "Data shares: recipients",
     "77_share_views": "Data shares: views",
+    "78_share_constants": "Data shares: constants",
     "80_sharing": "Sharing without a copy",
     "81_share_consumer": "Data shares of others",
     "85_json": "Carried over from MySQL",

@@ -35,6 +35,35 @@ $$;
 COMMENT ON PROCEDURE dbms_share.enable_schema(text, boolean, text) IS
     'Lets a role share data, and the publish worker read with its rights; or ends both (administrators)';
 
+CREATE OR REPLACE PROCEDURE dbms_share.set_published_identity(metadata jsonb)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM mlshare_share.check_enabled(mlshare_share.me());
+    IF metadata IS NULL THEN
+        DELETE FROM mlshare_share.published_identity AS i WHERE i.owner = mlshare_share.me();
+        RETURN;
+    END IF;
+    INSERT INTO mlshare_share.published_identity AS i VALUES (mlshare_share.me(), set_published_identity.metadata)
+    ON CONFLICT (owner) DO UPDATE SET metadata = excluded.metadata, updated = now();
+EXCEPTION
+    WHEN check_violation THEN
+        RAISE EXCEPTION 'invalid identity'
+            USING ERRCODE = 'ML605', HINT = 'It is a JSON object of at most 64 kB, such as {"name": …, "contact": …}.';
+END
+$$;
+COMMENT ON PROCEDURE dbms_share.set_published_identity(jsonb) IS
+    'Says who the caller is, for recipients: a JSON object whose name and contact the activation page shows; NULL: nobody';
+
+CREATE OR REPLACE FUNCTION dbms_share.get_published_identity() RETURNS jsonb
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT i.metadata FROM mlshare_share.published_identity AS i WHERE i.owner = mlshare_share.me();
+END;
+COMMENT ON FUNCTION dbms_share.get_published_identity() IS 'What the caller set with set_published_identity';
+
 CREATE OR REPLACE FUNCTION mlshare_share.secret_value(name text) RETURNS bytea
 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp

@@ -150,7 +150,8 @@ BEGIN ATOMIC
     SELECT coalesce((jsonb_build_object('DESCRIPTION', s.description, 'PUBLIC_DESCRIPTION', s.public_description,
                                         'SHARE_TYPE', s.share_type) || s.properties) ->> upper(share_property),
                     mlshare_share.setting_value(lower(share_property)))
-    FROM mlshare_share.share AS s WHERE s.share_id = mlshare_share.share_of(share_name, share_owner);
+    FROM mlshare_share.share AS s
+    WHERE s.share_id = mlshare_share.share_of(get_share_property.share_name, share_owner);
 END;
 COMMENT ON FUNCTION dbms_share.get_share_property(text, text, text) IS 'A property of a share, or its default';
 
@@ -416,6 +417,23 @@ END
 $$;
 COMMENT ON PROCEDURE dbms_share.update_share_table_property(text, text, text, text, text, text) IS
     'Sets a property of a table of a share: NUMERIC (DOUBLE or STRING), NON_FINITE (NULL or ERROR)';
+
+CREATE OR REPLACE FUNCTION dbms_share.get_share_table_property(
+    share_name text, share_table_name text, share_table_property text, share_schema_name text DEFAULT NULL,
+    share_owner text DEFAULT NULL) RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT coalesce(t.properties ->> upper(share_table_property),
+                    dbms_share.get_share_property(share_name, share_table_property, share_owner))
+    FROM mlshare_share.share_table AS t
+    -- A bare name would be the column.
+    WHERE t.table_id = mlshare_share.share_table_of(
+        mlshare_share.share_of(share_name, share_owner), get_share_table_property.share_schema_name,
+        get_share_table_property.share_table_name);
+END;
+COMMENT ON FUNCTION dbms_share.get_share_table_property(text, text, text, text, text) IS
+    'A property of a table of a share, or what its share has';
 
 CREATE OR REPLACE PROCEDURE dbms_share.assert_shareable_object(
     object_name text, object_owner text DEFAULT NULL, search_schemas name[] DEFAULT current_schemas(false))

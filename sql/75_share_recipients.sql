@@ -170,7 +170,8 @@ BEGIN ATOMIC
                WHEN 'EMAIL' THEN r.email
                WHEN 'DESCRIPTION' THEN r.description
                ELSE r.properties ->> upper(recipient_property) END
-    FROM mlshare_share.recipient AS r WHERE r.recipient_id = mlshare_share.recipient_of(recipient_name, recipient_owner);
+    FROM mlshare_share.recipient AS r
+    WHERE r.recipient_id = mlshare_share.recipient_of(get_recipient_property.recipient_name, recipient_owner);
 END;
 COMMENT ON FUNCTION dbms_share.get_recipient_property(text, text, text) IS
     'A property of a recipient; token_lifetime in seconds';

@@ -103,6 +103,18 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION mlshare_share.activation(bytea) IS 'Whom an activation link is for, while it is good; changes nothing';
 
+CREATE OR REPLACE FUNCTION mlshare_share.activation_identity(key_hash bytea) RETURNS jsonb
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT i.metadata
+    FROM mlshare_share.activation AS a
+    JOIN mlshare_share.recipient AS r USING (recipient_id)
+    JOIN mlshare_share.published_identity AS i ON i.owner = r.owner
+    WHERE a.key_hash = activation_identity.key_hash AND a.used IS NULL AND a.expires > clock_timestamp();
+END;
+COMMENT ON FUNCTION mlshare_share.activation_identity(bytea) IS 'What the provider behind an activation link says of itself, while it is good';
+
 CREATE OR REPLACE FUNCTION mlshare_share.activate(key_hash bytea, token_hash bytea)
 RETURNS TABLE (recipient_id uuid, recipient_name text, endpoint text, token_expires timestamptz)
 LANGUAGE plpgsql SECURITY DEFINER
@@ -162,7 +174,7 @@ GRANT SELECT ON mlshare_share.served_share, mlshare_share.served_version, mlshar
     TO mlshare_sharing_server;
 GRANT EXECUTE ON FUNCTION mlshare_share.authenticate(bytea, inet),
     mlshare_share.served_files(uuid, uuid, integer, uuid, integer, integer), mlshare_share.signed_file(uuid, uuid, inet),
-    mlshare_share.activation(bytea), mlshare_share.activate(bytea, bytea),
+    mlshare_share.activation(bytea), mlshare_share.activation_identity(bytea), mlshare_share.activate(bytea, bytea),
     mlshare_share.record_request(uuid, uuid, text, integer, text, text, text, integer, bigint, bigint, interval, inet,
                                  text, jsonb) TO mlshare_sharing_server;
 GRANT EXECUTE ON FUNCTION mlshare_share.setting_value(text) TO mlshare_sharing_server;

@@ -111,14 +111,36 @@ SELECT pg_get_userbyid(l.owner) AS owner, l.storage_link_name, l.credential_name
 FROM mlshare_share.storage_link AS l;
 COMMENT ON VIEW sys.all_lineage_cloud_storage_links IS 'Places for published files';
 
+CREATE OR REPLACE VIEW sys.all_object_shareability WITH (security_invoker = true) AS
+SELECT o.object_owner, o.object_name, o.object_type, CASE WHEN o.reason IS NULL THEN 'YES' ELSE 'NO' END AS shareable, o.reason
+FROM (SELECT n.nspname AS object_owner, c.relname AS object_name, mlshare_share.object_status(n.nspname, c.relname) AS object_type,
+             CASE WHEN NOT has_schema_privilege(n.oid, 'USAGE') THEN 'no USAGE privilege on its schema'
+                  WHEN NOT (has_table_privilege(c.oid, 'SELECT') OR has_any_column_privilege(c.oid, 'SELECT'))
+                  THEN 'no SELECT privilege on any column' END AS reason
+      FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+      WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT c.relispartition
+        AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast', 'sys', 'mlshare_share')
+        AND n.nspname NOT LIKE 'pg\_temp%') AS o;
+COMMENT ON VIEW sys.all_object_shareability IS 'Tables and views, whether the caller could share them, and if not, why';
+
 CREATE OR REPLACE VIEW sys.all_shareable_objects WITH (security_invoker = true) AS
-SELECT n.nspname AS object_owner, c.relname AS object_name, mlshare_share.object_status(n.nspname, c.relname) AS object_type
-FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
-WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT c.relispartition
-  AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast', 'sys', 'mlshare_share')
-  AND n.nspname NOT LIKE 'pg\_temp%' AND has_schema_privilege(n.oid, 'USAGE')
-  AND (has_table_privilege(c.oid, 'SELECT') OR has_any_column_privilege(c.oid, 'SELECT'));
+SELECT o.object_owner, o.object_name, o.object_type FROM sys.all_object_shareability AS o WHERE o.shareable = 'YES';
 COMMENT ON VIEW sys.all_shareable_objects IS 'Tables and views that the caller could share';
+
+CREATE OR REPLACE VIEW sys.all_share_providers WITH (security_invoker = true) AS
+SELECT p.provider_name, p.endpoint, p.updated, pg_get_userbyid(p.owner) AS owner FROM mlshare_share.share_provider AS p;
+COMMENT ON VIEW sys.all_share_providers IS 'Providers of shares that are read here';
+
+CREATE OR REPLACE VIEW sys.all_share_links WITH (security_invoker = true) AS
+SELECT p.provider_name AS share_provider_name, l.link_name, l.share_name, l.updated, pg_get_userbyid(l.owner) AS owner
+FROM mlshare_share.share_link AS l JOIN mlshare_share.share_provider AS p USING (provider_id);
+COMMENT ON VIEW sys.all_share_links IS 'Shares of others that are linked';
+
+CREATE OR REPLACE VIEW sys.all_share_link_views WITH (security_invoker = true) AS
+SELECT v.view::text AS view_name, l.link_name, v.share_schema_name, v.share_table_name, v.where_clause, v.table_version,
+       v.num_files, v.refreshed, pg_get_userbyid(v.owner) AS owner
+FROM mlshare_share.share_link_view AS v JOIN mlshare_share.share_link AS l USING (link_id);
+COMMENT ON VIEW sys.all_share_link_views IS 'Views of shared tables, and the version that each shows';
 
 -- The user_ and dba_ forms follow from the all_ forms.
 DO $forms$

@@ -34,7 +34,7 @@ GRANT SELECT ON sys.all_share_default_settings TO PUBLIC;
 -- What a provider decides.
 GRANT SELECT (owner, credential_name, username, updated), INSERT, UPDATE, DELETE ON mlshare_share.credential TO mlshare_user;
 GRANT SELECT, INSERT, UPDATE, DELETE ON mlshare_share.storage_link, mlshare_share.share_table, mlshare_share.recipient,
-    mlshare_share.recipient_grant TO mlshare_user;
+    mlshare_share.recipient_grant, mlshare_share.published_identity TO mlshare_user;
 GRANT SELECT, DELETE ON mlshare_share.share TO mlshare_user;
 GRANT INSERT (share_id, owner, share_name, share_type, storage_link_id, storage_folder, description, public_description),
       UPDATE (share_name, current_version, description, public_description, properties, next_publish, updated)
@@ -65,7 +65,7 @@ DECLARE
 BEGIN
     FOR shown IN SELECT c.oid::regclass AS name FROM pg_class AS c
                  WHERE c.relnamespace = 'sys'::regnamespace AND c.relkind = 'v'
-                   AND c.relname ~ '^(all|user)_(shares$|share_|shareable|lineage_cloud)' LOOP
+                   AND c.relname ~ '^(all|user)_(shares$|share_|shareable|object_shareability|lineage_cloud)' LOOP
         EXECUTE format('GRANT SELECT ON %s TO mlshare_user', shown.name);
     END LOOP;
 END
@@ -87,7 +87,8 @@ DECLARE
 BEGIN
     FOR child IN SELECT c.relname AS name FROM pg_class AS c
                  WHERE c.relnamespace = 'mlshare_share'::regnamespace AND c.relkind = 'r'
-                   AND c.relname IN ('credential', 'storage_link', 'share', 'recipient', 'job', 'recipient_grant') OR
+                   AND c.relname IN ('credential', 'storage_link', 'share', 'recipient', 'job', 'recipient_grant',
+                                     'published_identity') OR
                        c.relnamespace = 'mlshare_share'::regnamespace AND parents ? c.relname LOOP
         EXECUTE format('ALTER TABLE mlshare_share.%I ENABLE ROW LEVEL SECURITY', child.name);
         EXECUTE format('DROP POLICY IF EXISTS provider ON mlshare_share.%I', child.name);
@@ -102,6 +103,7 @@ BEGIN
         writable := condition || CASE child.name
             WHEN 'version' THEN ' AND status = ''DROPPED'''
             WHEN 'storage_link' THEN ' AND mlshare_share.is_enabled(owner) AND mlshare_share.storage_allowed(uri)'
+            WHEN 'published_identity' THEN ' AND mlshare_share.is_enabled(owner)'
             WHEN 'share' THEN ' AND mlshare_share.is_enabled(owner) AND ' ||
                               format(seen, 'storage_link', 'storage_link_id', child.name)
             WHEN 'recipient' THEN ' AND mlshare_share.is_enabled(owner)'

@@ -82,6 +82,48 @@ END
 $$;
 COMMENT ON PROCEDURE dbms_share.create_share_link(text, text, text) IS 'Gives one of a provider''s shares a name here';
 
+CREATE OR REPLACE PROCEDURE dbms_share.create_or_replace_share_link(share_link_name text, share_provider text, share_name text)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    link uuid;
+BEGIN
+    UPDATE mlshare_share.share_link AS l
+    SET provider_id = p.provider_id, share_name = create_or_replace_share_link.share_name, updated = now()
+    FROM mlshare_share.share_provider AS p
+    WHERE l.owner = mlshare_share.me() AND l.link_name = mlshare_share.fold(share_link_name)
+      AND p.owner = l.owner AND p.provider_name = mlshare_share.fold(create_or_replace_share_link.share_provider)
+    RETURNING l.link_id INTO link;
+    IF link IS NULL THEN
+        CALL dbms_share.create_share_link(share_link_name, share_provider, share_name);
+    END IF;
+    -- The other share counts its versions by itself: the same number is not the same rows.
+    UPDATE mlshare_share.share_link_view AS v SET table_version = NULL WHERE v.link_id = link;
+END
+$$;
+COMMENT ON PROCEDURE dbms_share.create_or_replace_share_link(text, text, text) IS
+    'The same; one of that name leads to the other share from the next refresh of its views on';
+
+CREATE OR REPLACE PROCEDURE dbms_share.rename_share_link(old_share_link_name text, new_share_link_name text)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    name text := mlshare_share.check_name('share link', new_share_link_name, '[[:cntrl:]]');
+BEGIN
+    UPDATE mlshare_share.share_link AS l SET link_name = name, updated = now()
+    WHERE l.owner = mlshare_share.me() AND l.link_name = mlshare_share.fold(old_share_link_name);
+    IF NOT FOUND THEN
+        PERFORM mlshare_share.missing('share link', old_share_link_name, mlshare_share.me());
+    END IF;
+EXCEPTION
+    WHEN unique_violation THEN
+        PERFORM mlshare_share.taken('share link', name);
+END
+$$;
+COMMENT ON PROCEDURE dbms_share.rename_share_link(text, text) IS 'Renames a share link; views go on reading through it';
+
 CREATE OR REPLACE PROCEDURE dbms_share.drop_share_link(share_link_name text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -131,20 +173,3 @@ GD.get("mlshare") or plpy.execute("SELECT sys._start()")
 return GD["mlshare"].drop_share_link_view(view_name)
 $python$;
 COMMENT ON PROCEDURE dbms_share.drop_share_link_view(text) IS 'Drops a view of a shared table with the rows that it kept';
-
-CREATE OR REPLACE VIEW sys.user_share_providers WITH (security_invoker) AS
-SELECT p.provider_name, p.endpoint, p.updated FROM mlshare_share.share_provider AS p WHERE p.owner = mlshare_share.me();
-COMMENT ON VIEW sys.user_share_providers IS 'Providers of shares that the caller reads';
-
-CREATE OR REPLACE VIEW sys.user_share_links WITH (security_invoker) AS
-SELECT p.provider_name AS share_provider_name, l.link_name, l.share_name, l.updated
-FROM mlshare_share.share_link AS l JOIN mlshare_share.share_provider AS p USING (provider_id)
-WHERE l.owner = mlshare_share.me();
-COMMENT ON VIEW sys.user_share_links IS 'Shares of others that the caller has linked';
-
-CREATE OR REPLACE VIEW sys.user_share_link_views WITH (security_invoker) AS
-SELECT v.view::text AS view_name, l.link_name, v.share_schema_name, v.share_table_name, v.where_clause, v.table_version,
-       v.num_files, v.refreshed
-FROM mlshare_share.share_link_view AS v JOIN mlshare_share.share_link AS l USING (link_id)
-WHERE v.owner = mlshare_share.me();
-COMMENT ON VIEW sys.user_share_link_views IS 'The caller''s views of shared tables, and the version that each shows';

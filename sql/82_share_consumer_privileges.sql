@@ -6,7 +6,7 @@ DECLARE
     routine regprocedure;
     named constant text[] := ARRAY['create_share_provider', 'set_share_provider_credential'];
     free constant text[] := ARRAY['drop_share_provider', 'discover_available_shares', 'discover_available_tables',
-        'create_share_link', 'drop_share_link', 'create_share_link_view', 'refresh_share_link_view', 'drop_share_link_view'];
+        'create_share_link', 'create_or_replace_share_link', 'rename_share_link', 'drop_share_link', 'create_share_link_view', 'refresh_share_link_view', 'drop_share_link_view'];
 BEGIN
     FOR routine, name IN SELECT p.oid, p.proname FROM pg_proc AS p
                          WHERE p.pronamespace = 'dbms_share'::regnamespace AND p.proname = ANY (named || free) LOOP
@@ -29,4 +29,3 @@ $privileges$;
 GRANT SELECT, DELETE ON mlshare_share.share_provider TO mlshare_user;
 GRANT INSERT, UPDATE ON mlshare_share.share_provider TO mlshare_consumer;
 GRANT SELECT, INSERT, UPDATE, DELETE ON mlshare_share.share_link, mlshare_share.share_link_view TO mlshare_user;
-GRANT SELECT ON sys.user_share_providers, sys.user_share_links, sys.user_share_link_views TO mlshare_user;

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
-from mlshare import db, errors
+from mlshare import backend, db, errors
 
 T = TypeVar("T")
 Privilege = Literal["PREDICT", "SELECT", "ALTER"]
@@ -74,30 +74,29 @@ def find(handle: str, privilege: Privilege = "PREDICT", some: bool = False) -> M
     Errors: ModelNotFound, AmbiguousModel, ModelPrivilege.
     """
     global _moment
-    moment = db.one("moment")
-    assert moment is not None
-    moment["step"] = db.step()
-    if moment != _moment:
+    moment = backend.moment()
+    if moment is None or moment != _moment:
         _found.clear()
         _moment = moment
     model = _found.get(handle)
     if model is None:
-        model = _found[handle] = _look_up(handle, str(moment["role"]), bool(db.value("has_catalog")))
+        model = _found[handle] = _look_up(handle)
     return model.require(privilege, some or privilege == "PREDICT")
 
 
 # What was found, for as long as the same role acts in the same statement, on the same snapshot, and the transaction has
 # changed nothing itself. This is what makes a call for each row of a query cheap.
 _found: dict[str, Model] = {}
-_moment: db.Row | None = None
+_moment: backend.Moment | None = None
 
 
-def _look_up(handle: str, role: str, has_catalog: bool) -> Model:
+def _look_up(handle: str) -> Model:
     if not handle:
         raise errors.InvalidHandle(handle=handle, reason="it is empty")
     name, _, owner = handle.partition("@")
+    role = db.current_user()
     # A schema of that name that somebody else made could hold views that act in the caller's name.
-    own = _own(role, name) if has_catalog and owner in ("", role) else None
+    own = _own(role, name) if owner in ("", role) and db.value("has_catalog") else None
     if own is not None:
         return own
     found = _shared(role, name, [owner] if owner else None)
@@ -174,7 +173,7 @@ def as_owner(owner: str, work: Callable[[str], T]) -> T:
     def checked() -> T:
         if db.one("context") != {**outside, "user": owner, "path": _SEARCH_PATH}:
             raise _unusable(owner, "its door was altered")
-        with db.confined():
+        with backend.confined():
             _require_plain(owner, outside["statement"])
             return work(db.quote_ident(SCHEMA_PREFIX + owner))
 

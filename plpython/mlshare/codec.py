@@ -12,6 +12,8 @@ LEVEL = 1
 MAX_WINDOW_BYTES = 128 << 20
 # A block of zstandard unpacks to 128 KiB from as few as 4 bytes, so one step gives at most 64 MiB.
 _STEP_BYTES = 2 << 10
+# No more than this is allocated because a frame says so.
+_AT_ONCE_BYTES = 64 << 20
 
 
 def pack(raw: bytes) -> bytes:
@@ -28,7 +30,8 @@ def unpack(stored: bytes, limit: int) -> bytes:
     declared = _declared_size(stored)
     if declared is not None and declared > limit:
         raise errors.ModelTooLarge(reason=f"it unpacks to {declared} bytes, the limit is {limit}")
-    raw = _decompress(stored, limit)
+    small = declared is not None and 0 < declared <= _AT_ONCE_BYTES
+    raw = _decompress_at_once(stored) if small else _decompress(stored, limit)
     if declared is not None and len(raw) != declared:
         raise errors.CorruptModel(reason=f"it unpacks to {len(raw)} bytes instead of {declared}")
     return raw
@@ -47,6 +50,14 @@ def _declared_size(stored: bytes) -> int | None:
     if frame.window_size > MAX_WINDOW_BYTES and frame.content_size == zstandard.CONTENTSIZE_UNKNOWN:
         raise errors.ModelTooLarge(reason="unpacking it needs too much memory")
     return None if frame.content_size == zstandard.CONTENTSIZE_UNKNOWN else int(frame.content_size)
+
+
+def _decompress_at_once(stored: bytes) -> bytes:
+    try:
+        unpacker = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW_BYTES)
+        return unpacker.decompress(stored, allow_extra_data=False)
+    except zstandard.ZstdError as error:
+        raise errors.CorruptModel(reason="it cannot be decompressed", detail=str(error)) from error
 
 
 def _decompress(stored: bytes, limit: int) -> bytes:

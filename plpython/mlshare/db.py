@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import cache
 from typing import Any, TypeVar
 
@@ -218,41 +216,3 @@ def pick_up(place: str) -> None:
     if not _work or _work[-1][0] != place:
         raise errors.InvalidArgument(argument="call", reason="this function is not for direct use")
     _work.pop()[1]()
-
-
-_SECURITY_RESTRICTED_OPERATION = 2  # miscadmin.h; the same in every version
-
-
-@contextmanager
-def confined() -> Iterator[None]:
-    """Statements in this block run as PostgreSQL runs index expressions and materialized views of other roles.
-
-    Code of a catalog's owner that gets to run here cannot leave anything behind in the session that would later
-    act with the caller's rights: no deferred triggers, temporary objects, prepared statements, settings.
-    """
-    server = _server()
-    user, context = ctypes.c_uint(), ctypes.c_int()
-    server.GetUserIdAndSecContext(ctypes.byref(user), ctypes.byref(context))
-    level = server.NewGUCNestLevel()
-    server.SetUserIdAndSecContext(user, context.value | _SECURITY_RESTRICTED_OPERATION)
-    try:
-        yield
-    finally:
-        server.AtEOXact_GUC(ctypes.c_bool(False), level)
-        server.SetUserIdAndSecContext(user, context)
-
-
-def step() -> tuple[int, int]:
-    """How far the transaction is: its command, which each change of its own moves on, and its subtransaction."""
-    server = _server()
-    return server.GetCurrentCommandId(ctypes.c_bool(False)), server.GetCurrentSubTransactionId()
-
-
-@cache
-def _server() -> ctypes.PyDLL:
-    """The server's own functions, which SQL has no way to call; their signatures have not changed since 9.1."""
-    server = ctypes.PyDLL(None)
-    server.SetUserIdAndSecContext.restype = server.GetUserIdAndSecContext.restype = None
-    server.AtEOXact_GUC.restype = None
-    server.GetCurrentCommandId.restype = server.GetCurrentSubTransactionId.restype = ctypes.c_uint
-    return server

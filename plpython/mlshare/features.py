@@ -18,10 +18,12 @@ from mlshare.table import Column, Kind
 
 Matrix = NDArray[np.float64]
 Writer = Callable[[list[float], Any], None]
+# What a JSON value is in the matrix; KeyError, TypeError or ValueError for a NULL and whatever else is not usual.
+Reader = Callable[[Any], float]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_EXACT = 1 << 53  # integers below this are the same as float64
 _CALENDAR = ("year", "month", "day", "weekday")
+_BOOLEANS: dict[Any, float] = {True: 1.0, False: 0.0, "t": 1.0, "f": 0.0, "true": 1.0, "false": 0.0}
 
 
 def _bad(name: str, value: object, expected: str) -> InvalidFeatureValue:
@@ -92,10 +94,6 @@ class Numeric:
         impute, flag, parse = self.impute, self.flag, self.value
 
         def write(out: list[float], value: Any) -> None:
-            kind = type(value)
-            if (kind is float and -math.inf < value < math.inf) or (kind is int and -_EXACT < value < _EXACT):
-                out[at] = value
-                return
             number = parse(value)
             if number == number:
                 out[at] = number
@@ -106,8 +104,12 @@ class Numeric:
 
         return write if self.kind == "numeric" else self._boolean_writer(at)
 
+    def reader(self) -> Reader:
+        """What the first feature of a usual value is."""
+        return float if self.kind == "numeric" else _BOOLEANS.__getitem__
+
     def _boolean_writer(self, at: int) -> Writer:
-        known = {True: 1.0, False: 0.0, "t": 1.0, "f": 0.0, "true": 1.0, "false": 0.0}
+        known = _BOOLEANS
 
         def write(out: list[float], value: Any) -> None:
             if value is None:
@@ -225,10 +227,6 @@ class Category:
         position, onehot, null_at = self.position, self.onehot, at + len(self.names) - 1
 
         def write(out: list[float], value: Any) -> None:
-            # Most strings are known as they are.
-            if type(value) is str and (known := position.get(value)) is not None:
-                out[at + known if onehot else at] = 1.0 if onehot else known
-                return
             if value is None:
                 value = self.impute
                 if self.flag:
@@ -243,6 +241,13 @@ class Category:
                 out[at] = -1.0 if found is None else found
 
         return write
+
+    def reader(self, at: int = 0) -> Reader:
+        """The position of a known string, counted from ``at``."""
+        found: dict[Any, int] = {c: at + i for c, i in self.position.items()}
+        if not self.flag and self.impute in found:
+            found[None] = found[self.impute]
+        return found.__getitem__
 
 
 @dataclass(frozen=True)

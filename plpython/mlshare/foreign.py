@@ -13,7 +13,7 @@ from mlshare import prediction
 from mlshare.encoding import Input
 from mlshare.errors import FeatureTypeMismatch, InvalidFeatureValue, InvalidModelMetadata, MissingFeature
 from mlshare.manifest import ColumnInput, Manifest
-from mlshare.prediction import Floats, Prediction
+from mlshare.prediction import Answer, Floats, Prediction
 from mlshare.runtime import BATCH_ROWS, batches, failed, run
 from mlshare.table import Column, Kind, Table
 
@@ -57,8 +57,8 @@ class Adapter:
 
         return rest
 
-    def predict_row(self, row: Mapping[str, Any]) -> Prediction:
-        return self._batch([_from_row(row, c) for c in self._manifest.inputs])
+    def answer(self, row: Mapping[str, Any]) -> Answer:
+        return prediction.answer(self._batch([_from_row(row, c) for c in self._manifest.inputs]))
 
     def _batch(self, arrays: Sequence[NDArray[Any]]) -> Prediction:
         n, fixed = len(arrays[0]), self._fixed_rows

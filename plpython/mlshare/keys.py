@@ -34,6 +34,7 @@ KINDS: dict[str, KeyKind] = {
 _DATE = re.compile(r"(\d{4,}-\d\d-\d\d)(?:[T ]00:00:00(?:\.0+)?)?")
 _BOOLEANS = {"t": "true", "true": "true", "1": "true", "f": "false", "false": "false", "0": "false"}
 _DIGITS = 15  # that a float is sure to keep
+_EXACT = 2.0**53  # below this, integers are themselves as floats
 _MOST_DIGITS = 200_000  # more than a numeric has
 
 
@@ -89,23 +90,32 @@ def of_row(columns: Sequence[KeyColumn], row: Mapping[str, Any], document: str |
 
     Errors: MissingKeyColumn, InvalidFeatureValue.
     """
-    try:
-        values = [row[name] for name, _ in columns]
-    except KeyError:
-        missing = next(c.name for c in columns if c.name not in row)
-        raise MissingKeyColumn(column=missing) from None
-    if document and any(type(v) is float and len(repr(v)) > _DIGITS for v in values):
-        exact = json.loads(document, parse_float=Decimal)  # numeric has digits that a float has not
-        values = [exact[name] for name, _ in columns]
-    key = tuple([_quickly(v, c) for v, c in zip(values, columns, strict=True)])
+    key = []
+    for name, kind in columns:
+        value = row.get(name)
+        # The most frequent cases: this is done for every row.
+        if type(value) is str and kind == "text":
+            key.append(value.rstrip(" "))
+        elif type(value) is int and kind == "number":
+            key.append(str(value))
+        else:
+            return _any_of_row(columns, row, document)
+    return tuple(key)
+
+
+def _any_of_row(columns: Sequence[KeyColumn], row: Mapping[str, Any], document: str | None) -> Key | None:
+    for column in columns:
+        if column.name not in row:
+            raise MissingKeyColumn(column=column.name)
+    if document and any(_has_more_digits(row[c.name]) for c in columns):
+        row = json.loads(document, parse_float=Decimal)
+    key = tuple(canonical(row[c.name], c) for c in columns)
     return None if None in key else key  # type: ignore[return-value]
 
 
-def _quickly(value: Any, column: KeyColumn) -> str | None:
-    """``canonical``, with the most frequent cases first: it is called for every row."""
-    if type(value) is str and column.kind == "text":
-        return value.rstrip(" ")
-    return str(value) if type(value) is int and column.kind == "number" else canonical(value, column)
+def _has_more_digits(value: Any) -> bool:
+    """Whether a number may be one that a float is not exact enough for."""
+    return type(value) is float and (len(repr(value)) > _DIGITS or abs(value) >= _EXACT)
 
 
 def require_storable(key: Key) -> None:

@@ -15,7 +15,7 @@ from mlshare.columns import take
 from mlshare.encoding import Input
 from mlshare.errors import CorruptModel, ModelPrivilege, UnseenKey
 from mlshare.keys import Key, Router
-from mlshare.prediction import Prediction
+from mlshare.prediction import Answer, Prediction, answer
 from mlshare.table import Column, Table
 from mlshare.trunk import Trunk
 
@@ -103,10 +103,15 @@ class PartitionedScorer:
         found = self.partition_of(row, document)
         return None if found is None else self._load([found])[0]
 
-    def predict_row(self, row: Mapping[str, Any], document: str | None = None) -> Prediction:
+    def answer(self, row: Mapping[str, Any], document: str | None = None) -> Answer:
         """Errors: MissingKeyColumn, UnseenKey, ModelPrivilege, and those of the sub-model."""
         scorer = self.scorer_of(row, document)
-        return self._nothing(1) if scorer is None else self._as_ours(scorer, scorer.predict_row(row))
+        if scorer is None:
+            return answer(self._nothing(1))
+        found = scorer.answer(row)
+        if self.classes is None or scorer.classes == self.classes:
+            return found
+        return answer(self._as_ours(scorer, found.as_prediction()))
 
     # --- many rows ---------------------------------------------------------------------------------
 

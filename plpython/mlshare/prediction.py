@@ -1,4 +1,4 @@
-"""What a model says about n rows."""
+"""What a model says about n rows, or about one."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from mlshare.errors import ScoringFailed
 from mlshare.runtime import failed
 
 Floats = NDArray[np.float64]
@@ -37,6 +38,54 @@ class Prediction:
         if self.labels is not None:
             return bool(self.labels[row] >= 0)
         return self.values is not None and not math.isnan(self.values[row])
+
+
+@dataclass(slots=True)
+class Answer:
+    """As Prediction, for one row, in plain Python, which for one row is much faster than numpy."""
+
+    value: float | None = None
+    probabilities: list[float] | None = None
+    label: int | None = None
+
+    @property
+    def known(self) -> bool:
+        """Whether the row has a prediction."""
+        if self.label is not None:
+            return self.label >= 0
+        return self.value is not None and not math.isnan(self.value)
+
+    def as_prediction(self) -> Prediction:
+        """The same as a Prediction of one row."""
+        return Prediction(
+            values=None if self.value is None else np.array([self.value]),
+            probabilities=None if self.probabilities is None else np.array([self.probabilities]),
+            labels=None if self.label is None else np.array([self.label], dtype=np.int32),
+        )
+
+
+def answer(prediction: Prediction, row: int = 0) -> Answer:
+    """What a prediction says about one of its rows."""
+    values, probabilities, labels = prediction.values, prediction.probabilities, prediction.labels
+    return Answer(
+        value=None if values is None else float(values[row]),
+        probabilities=None if probabilities is None else probabilities[row].tolist(),
+        label=None if labels is None else int(labels[row]),
+    )
+
+
+def value(found: float) -> Answer:
+    """The answer of a regression; ScoringFailed if it is not finite."""
+    if not math.isfinite(found):
+        raise _not_finite()
+    return Answer(value=found)
+
+
+def shares(found: list[float]) -> Answer:
+    """The answer of a classification, of finite probabilities [C]; ScoringFailed otherwise. The first of equal wins."""
+    if not all(map(math.isfinite, found)):
+        raise _not_finite()
+    return Answer(probabilities=found, label=found.index(max(found)))
 
 
 def regression(values: Floats, n_rows: int) -> Prediction:
@@ -85,12 +134,9 @@ def _concatenated(arrays: Sequence[NDArray[Number] | None]) -> NDArray[Number] |
 
 
 def _require_finite(array: Floats) -> None:
-    if not _is_finite(array):
-        raise failed("its output is not a finite number")
+    if not np.isfinite(array).all():
+        raise _not_finite()
 
 
-def _is_finite(array: Floats) -> bool:
-    # For one row plain Python is faster than a ufunc and a reduction.
-    if array.size < 16:
-        return all(map(math.isfinite, array.ravel().tolist()))
-    return bool(np.isfinite(array).all())
+def _not_finite() -> ScoringFailed:
+    return failed("its output is not a finite number")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from mlshare.covariance import Covariance, scores
 from mlshare.encoding import Encoder
 from mlshare.errors import BoundsUnknown, InvalidArgument, InvalidFeatureValue
-from mlshare.prediction import Prediction
+from mlshare.prediction import Answer
 from mlshare.scorer import Scorer
 
 Direction = Literal["DESC", "ASC", "ABS"]
@@ -48,7 +48,7 @@ def explain_row(
         raise InvalidArgument(argument="direction", reason=f"it is not one of {', '.join(DIRECTIONS)}")
     if top_n < 1:
         raise InvalidArgument(argument="top_n", reason="it is not above 0")
-    whole = scorer.predict_row(row)
+    whole = scorer.answer(row)
     position = _position(scorer, whole, class_)
     answer = _answer(whole, position)
     weights = [(c.name, answer - _answer(_without(scorer, row, c.name), position)) for c in scorer.inputs]
@@ -57,9 +57,9 @@ def explain_row(
     return [Reason(name, row[name], weight, rank) for rank, (name, weight) in enumerate(ranked, 1)]
 
 
-def _without(scorer: Scorer, row: Mapping[str, Any], name: str) -> Prediction:
+def _without(scorer: Scorer, row: Mapping[str, Any], name: str) -> Answer:
     try:
-        return scorer.predict_row({**row, name: None})
+        return scorer.answer({**row, name: None})
     except InvalidFeatureValue as error:
         if row[name] is None:
             raise
@@ -67,16 +67,16 @@ def _without(scorer: Scorer, row: Mapping[str, Any], name: str) -> Prediction:
         raise
 
 
-def _position(scorer: Scorer, prediction: Prediction, class_: Any) -> int | None:
+def _position(scorer: Scorer, found: Answer, class_: Any) -> int | None:
     """Of the class that is asked about; None for a regression."""
     if scorer.classes is None:
         if class_ is not None:
             raise InvalidArgument(argument="class", reason="a regression model has none")
         return None
-    if prediction.probabilities is None:
+    if found.probabilities is None:
         raise InvalidArgument(argument="model", reason="it gives no probabilities")
     if class_ is None:
-        return int(prediction.probabilities[0].argmax())
+        return found.probabilities.index(max(found.probabilities))
     texts = [_text(c) for c in scorer.classes]
     if _text(class_) not in texts:
         hint = "The classes are " + ", ".join(texts)[:200] + "."
@@ -91,10 +91,10 @@ def _text(label: Any) -> str:
     return repr(int(label)) if isinstance(label, float) and label.is_integer() else str(label)
 
 
-def _answer(prediction: Prediction, position: int | None) -> float:
-    if position is None:
-        return float(np.asarray(prediction.values)[0])
-    return float(np.asarray(prediction.probabilities)[0, position])
+def _answer(found: Answer, position: int | None) -> float:
+    number = found.value if position is None else (found.probabilities or ())[position]
+    assert number is not None
+    return number
 
 
 # --- bounds --------------------------------------------------------------------------------------
@@ -111,15 +111,15 @@ def bounds(scorer: Scorer, row: Mapping[str, Any], confidence: float = 0.95, cla
     if not 0 < confidence < 1:
         raise InvalidArgument(argument="confidence", reason="it is not between 0 and 1")
     encoder, covariance = _certainty(scorer)
-    prediction = scorer.predict_row(row)
-    position = _position(scorer, prediction, class_)
-    x = encoder.encode_row(row)[0]
+    found = scorer.answer(row)
+    position = _position(scorer, found, class_)
+    x = np.array(encoder.encode_row(row))
     reach = quantile(confidence, covariance.freedom)
     if position is None:
-        answer = _answer(prediction, None)
+        answer = _answer(found, None)
         margin = reach * covariance.deviation(x, np.ones(1))
         return answer - margin, answer + margin
-    shares = np.asarray(prediction.probabilities)[0]
+    shares = np.array(found.probabilities)
     margin = reach * covariance.deviation(x, _gradient(shares, position))
     logit = _logit(shares, position)
     return _probability(logit - margin), _probability(logit + margin)

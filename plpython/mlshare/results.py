@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,10 +13,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mlshare.partitioned import AnyScorer
-    from mlshare.prediction import Prediction
+    from mlshare.prediction import Answer, Prediction
 
 DECIMALS = 4  # of probabilities in ml_results
-_SCALE = 10**DECIMALS
+_SCALE: int = 10**DECIMALS
 _PROBABILITIES = '"probabilities": '
 
 
@@ -33,6 +34,19 @@ def with_threshold(scorer: AnyScorer, prediction: Prediction, threshold: float |
     return prediction
 
 
+def with_answer_threshold(scorer: AnyScorer, found: Answer, threshold: float | None) -> Answer:
+    """The same for one row."""
+    if threshold is not None and found.known and found.probabilities is not None and len(scorer.classes or ()) == 2:
+        found.label = int(found.probabilities[1] >= threshold)
+    return found
+
+
+@lru_cache(maxsize=_SCALE + 1)
+def _decimal(share: int) -> str:
+    """A share as the text of a number between 0 and 1."""
+    return repr(share / _SCALE)
+
+
 def around_number(target: str) -> tuple[str, str]:
     """What stands before and after the number in the document of a regression."""
     return f'{{"predictions": {{{json.dumps(target)}: ', "}}"
@@ -47,8 +61,10 @@ class Results:
         self._target = scorer.target
         self._target_key = json.dumps(scorer.target) + ": "
         self._class_keys = [json.dumps(name) + ": " for name in self.names]
-        self._labels = [json.dumps(c) for c in self.classes]
-        self._documents = [f'{{"predictions": {{{self._target_key}{label}}}' for label in self._labels]
+        labels = [json.dumps(c) for c in self.classes]
+        self._documents = [f'{{"predictions": {{{self._target_key}{label}}}' for label in labels]
+        pairs = zip(labels, self._documents, strict=True)
+        self._heads = [f'"Prediction": {label}, "ml_results": {document}' for label, document in pairs]
 
     def of_number(self, value: float) -> dict[str, Any]:
         return {"predictions": {self._target: value}}
@@ -62,7 +78,7 @@ class Results:
 
     def document(self, label: int, shares: Sequence[int]) -> str:
         """As of_class, as JSON."""
-        inner = ", ".join([k + repr(s / _SCALE) for k, s in zip(self._class_keys, shares, strict=False)])
+        inner = ", ".join([k + _decimal(s) for k, s in zip(self._class_keys, shares, strict=False)])
         return f"{self._documents[label]}{f', {_PROBABILITIES}{{{inner}}}' if shares else ''}}}"
 
     def of_two(self, least: float) -> list[str]:
@@ -75,36 +91,30 @@ class Results:
         first = [self.document(0, (_SCALE - share, share)) for share in range(turn + 1)]
         return [*first, *(self.document(1, (_SCALE - share, share)) for share in range(turn, _SCALE + 1))]
 
-    def of_row(self, prediction: Prediction, row: int = 0) -> tuple[Any, dict[str, Any]] | None:
-        """Label (or number) and document of one row of a prediction; None if it has no prediction."""
-        if not prediction.has(row):
+    def of_row(self, found: Answer) -> tuple[Any, dict[str, Any]] | None:
+        """Label (or number) and document of one row; None if it has no prediction."""
+        if not found.known:
             return None
-        if prediction.values is not None:
-            value = float(prediction.values[row])
-            return value, self.of_number(value)
-        label, *rounded = _key(prediction, row)
-        return self.classes[label], self.of_class(label, rounded)
+        if found.label is None:
+            assert found.value is not None
+            return found.value, self.of_number(found.value)
+        rounded = [round(p * _SCALE) for p in found.probabilities or ()]
+        return self.classes[found.label], self.of_class(found.label, rounded)
 
-    def completed(self, document: str, prediction: Prediction) -> str:
+    def completed(self, document: str, found: Answer) -> str:
         """A JSON object with Prediction and ml_results added, spliced as text: quicker than building it anew."""
-        if not prediction.has(0):
-            answer = '"Prediction": null, "ml_results": null'
-        elif prediction.values is not None:
-            number = json.dumps(float(prediction.values[0]))
-            answer = f'"Prediction": {number}, "ml_results": {{"predictions": {{{self._target_key}{number}}}}}'
+        if not found.known:
+            added = '"Prediction": null, "ml_results": null'
+        elif found.label is None:
+            number = json.dumps(found.value)
+            added = f'"Prediction": {number}, "ml_results": {{"predictions": {{{self._target_key}{number}}}}}'
+        elif found.probabilities is None:
+            added = f"{self._heads[found.label]}}}"
         else:
-            label, *shares = _key(prediction, 0)
-            answer = f'"Prediction": {self._labels[label]}, "ml_results": {self.document(label, shares)}'
-        return f"{document[:-1]}{', ' if len(document) > 2 else ''}{answer}}}"
-
-
-def _key(prediction: Prediction, row: int) -> tuple[int, ...]:
-    """Label and rounded probabilities of one row; plain Python, which for one row is faster than numpy."""
-    assert prediction.labels is not None
-    label = int(prediction.labels[row])
-    if prediction.probabilities is None:
-        return (label,)
-    return (label, *(round(p * _SCALE) for p in prediction.probabilities[row].tolist()))
+            pairs = zip(self._class_keys, found.probabilities, strict=True)
+            inner = ", ".join([key + _decimal(round(p * _SCALE)) for key, p in pairs])
+            added = f"{self._heads[found.label]}, {_PROBABILITIES}{{{inner}}}}}"
+        return f"{document[:-1]}{', ' if len(document) > 2 else ''}{added}}}"
 
 
 def shares(probabilities: NDArray[np.float64]) -> NDArray[np.int32]:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
+from functools import cached_property, partial
 from typing import Any
 
-from mlshare import manifest, prediction
+from mlshare import linear, manifest, prediction
 from mlshare.encoding import Encoder, Input
 from mlshare.errors import InvalidModelMetadata
 from mlshare.foreign import Adapter
-from mlshare.prediction import Floats, Prediction
-from mlshare.runtime import BATCH_ROWS, MANY_ROWS, batches, open_session, run
+from mlshare.linear import Work
+from mlshare.prediction import Answer, Floats, Prediction
+from mlshare.rows import Usual
+from mlshare.runtime import BATCH_ROWS, MANY_ROWS, batches, one_row, open_session, run
 from mlshare.table import Table
 
 _FEATURES = "features"
@@ -39,7 +43,9 @@ class Scorer:
         self.target_kind = parsed.target_kind
         self.classes = None if parsed.classes is None else list(parsed.classes)
         self.nbytes = 2 * len(onnx_bytes)
-        self._graph: _Encoded | Adapter = (_Encoded if parsed.kind == "encoded" else Adapter)(session, parsed)
+        self._graph: _Encoded | Adapter = (
+            _Encoded(session, parsed, onnx_bytes) if parsed.kind == "encoded" else Adapter(session, parsed)
+        )
         self.inputs: tuple[Input, ...] = self._graph.inputs
         self.rows_at_once = self._graph.rows_at_once
         features = parsed.document.get("encoder", {}).get("features", ())
@@ -57,15 +63,15 @@ class Scorer:
         """The part of ``predict`` that needs this thread; what it returns does the rest, in any thread."""
         return self._graph.begin(table)
 
-    def predict_row(self, row: Mapping[str, Any], document: str | None = None) -> Prediction:
-        """Score one row of JSON values by column name: a Prediction with n = 1."""
-        return self._graph.predict_row(row)
+    def answer(self, row: Mapping[str, Any], document: str | None = None) -> Answer:
+        """Score one row of JSON values by column name. Errors: as predict."""
+        return self._graph.answer(row)
 
 
 class _Encoded:
     """One of our own graphs: a float64 matrix in, probabilities or values out."""
 
-    def __init__(self, session: Any, parsed: manifest.Manifest) -> None:
+    def __init__(self, session: Any, parsed: manifest.Manifest, onnx_bytes: bytes) -> None:
         self._session = session
         self._encoder = Encoder.from_json(parsed.document["encoder"])
         self.inputs = self._encoder.inputs
@@ -74,6 +80,7 @@ class _Encoded:
         frugal = str(parsed.document.get("algorithm")).startswith(_FRUGAL)
         self.rows_at_once = MANY_ROWS if frugal else BATCH_ROWS
         self._require_shape()
+        self._linear = linear.of_graph(onnx_bytes, self._encoder.n_features)
 
     def begin(self, table: Table) -> Callable[[], Prediction]:
         matrix = self._encoder.encode(table)
@@ -84,8 +91,25 @@ class _Encoded:
 
         return rest
 
-    def predict_row(self, row: Mapping[str, Any]) -> Prediction:
-        return self._run(self._encoder.encode_row(row))
+    def answer(self, row: Mapping[str, Any]) -> Answer:
+        usual, work = self._quick
+        read = None if usual is None else usual.read(row)
+        found = self._one(self._encoder.encode_row(row)) if read is None else work(read)
+        return prediction.shares(found) if self._n_classes else prediction.value(found[0])
+
+    @cached_property
+    def _one(self) -> Work:
+        """From the features of one row to its answers [C] or [1]."""
+        return one_row(self._session, _FEATURES, self._encoder.n_features, self._outputs[0], max(1, self._n_classes))
+
+    @cached_property
+    def _quick(self) -> tuple[Usual | None, Work]:
+        """The way of a linear model and a usual row, if there is one."""
+        usual, found = self._encoder.usual, self._linear
+        if usual is None or found is None:
+            return None, self._one
+        agree = all(_same(self._one(row), found.answers(row)) for row in _probes(usual.width))
+        return (usual, found.of_usual(usual)) if agree else (None, self._one)
 
     def _run(self, matrix: Floats) -> Prediction:
         output: Floats = run(self._session, self._outputs, {_FEATURES: matrix})[0]
@@ -102,6 +126,16 @@ class _Encoded:
         if len(inputs[0].shape) != 2 or inputs[0].shape[1] != self._encoder.n_features:
             width = self._encoder.n_features
             raise InvalidModelMetadata(reason=f"the encoder makes {width} features, the graph differs")
+
+
+def _probes(width: int) -> list[list[float]]:
+    """Rows on which two ways of answering are compared."""
+    return [[0.0] * width, [1.0 / (1 + i) for i in range(width)]]
+
+
+def _same(one: list[float], other: list[float]) -> bool:
+    close = partial(math.isclose, rel_tol=1e-9, abs_tol=1e-9)
+    return len(one) == len(other) and all(map(close, one, other))
 
 
 __all__ = ["Prediction", "Scorer"]

@@ -10,12 +10,6 @@ SELECT current_user AS "user", session_user AS session, pg_catalog.current_setti
        pg_catalog.current_setting('search_path') AS path, pg_catalog.statement_timestamp() AS statement,
        pg_catalog.current_setting('exit_on_error') AS ends_on_error;
 
--- moment()
--- Who acts, what the statement sees, and which statement of the client it belongs to: a snapshot may be kept for a whole
--- transaction, and rights that were taken back count from the next statement on. It runs for each row: no table is
--- looked at. What the own transaction has changed shows in db.step().
-SELECT current_user::text AS role, pg_current_snapshot()::text AS snapshot, statement_timestamp()::text AS statement;
-
 -- has_catalog()
 -- Whether the catalog of that name is the role's own.
 SELECT EXISTS (SELECT FROM pg_namespace AS n WHERE n.nspname = ('ml_schema_' || current_user)::name

@@ -74,11 +74,10 @@ CALLS = {
 SHARES = [
     "shares", "share_tables", "share_schemas", "share_versions", "share_files", "share_detached_files", "share_jobs",
     "share_job_segments", "share_recipients", "share_recipient_grants", "share_events", "share_recipient_events",
-    "lineage_cloud_storage_links",
+    "lineage_cloud_storage_links", "share_providers", "share_links", "share_link_views",
 ]  # fmt: skip
 VIEWS = [f"{form}_{name}" for name in SHARES for form in ("all", "user", "dba")]
-VIEWS += ["all_shareable_objects", "all_share_default_settings"]
-VIEWS += ["user_share_providers", "user_share_links", "user_share_link_views"]
+VIEWS += ["all_shareable_objects", "all_object_shareability", "all_share_default_settings"]
 CALLS |= {name: f"TABLE sys.{name}" for name in VIEWS}
 KINDS = ("superuser", "owner", "user", "PREDICT", "SELECT", "ALTER", "plain")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import tempfile
@@ -66,6 +67,13 @@ def provider(sharing: Database, role: Callable[..., str], place: Path) -> Callab
 def home(connection: psycopg.Connection, place: Path) -> Path:
     """The directory of a provider's storage link."""
     return place / re.sub(r"\W", "_", connection.execute("SELECT current_user").fetchone()[0])
+
+
+def files(connection: psycopg.Connection, place: Path) -> set[str]:
+    """What lies in a provider's storage, complete or not."""
+    root = str(home(connection, place))
+    # Unlike Path.rglob, it does not mind directories that go away meanwhile.
+    return {os.path.relpath(os.path.join(top, name), root) for top, _, names in os.walk(root) for name in names}
 
 
 def login(server: Server, group: str) -> str:

@@ -20,8 +20,12 @@ from mlshare_server.cli import main
 Readers = Callable[[str], Reader]
 
 
-def test_our_server_passes(shop: Shop, reader: Readers, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    shop.share()
+@pytest.mark.parametrize("history", ["CURRENT", "ANY"])
+def test_our_server_passes(
+    shop: Shop, reader: Readers, tmp_path: Path, capsys: pytest.CaptureFixture[str], history: str
+) -> None:
+    shop.share(version_access=history)
+    shop.provider.execute("CALL dbms_share.update_recipient_property('READER', 'version_access', %s)", (history,))
     shop.share("SECOND")
     rows = pa.table({"n": [1, 2, 3], "text": ["a", "b", None]})
     shop.publish(

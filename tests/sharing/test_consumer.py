@@ -234,3 +234,28 @@ def test_errors_of_the_server_are_told(shop: Shop, reader: Readers, consumer: An
         mine.execute("SELECT * FROM dbms_share.discover_available_shares('them')")
     assert caught.value.sqlstate == "ML663"
     assert mine.execute("SELECT to_regclass('v')").fetchone() == (None,)
+
+
+def test_a_link_may_lead_elsewhere_and_have_another_name(shop: Shop, reader: Readers, consumer: Any) -> None:
+    for name, rows in (("DEMO", [1]), ("OTHER", [2, 3])):
+        shop.share(name)
+        shop.publish(name, {"S.EVERY": [pa.table({"n": rows})]})
+    mine = consumer()
+    linked(mine, reader(shop.token()).profile)
+    make_view(mine)
+    mine.execute("CALL dbms_share.create_or_replace_share_link('l', 'them', 'OTHER')")
+    mine.execute("CALL dbms_share.create_or_replace_share_link('new', 'them', 'DEMO')")
+    # Both shares are at version 1.
+    assert mine.execute("SELECT dbms_share.refresh_share_link_view('v')").fetchone() == (True,)
+    assert sorted(mine.execute("SELECT n FROM v").fetchall()) == [(2,), (3,)]
+    mine.execute("CALL dbms_share.rename_share_link('l', 'theirs')")
+    assert mine.execute("SELECT link_name FROM sys.user_share_link_views").fetchall() == [("THEIRS",)]
+    links = mine.execute("SELECT link_name, share_name FROM sys.all_share_links ORDER BY 1").fetchall()
+    assert links == [("NEW", "DEMO"), ("THEIRS", "OTHER")]
+    for call, state in (("rename_share_link('l', 'x')", "ML603"), ("rename_share_link('new', 'theirs')", "ML604"),
+                        ("create_or_replace_share_link('new', 'nobody', 'DEMO')", "ML603")):  # fmt: skip
+        with pytest.raises(psycopg.Error) as caught:
+            mine.execute(f"CALL dbms_share.{call}")
+        assert caught.value.sqlstate == state
+    assert consumer().execute("SELECT * FROM sys.all_share_links").fetchall() == []
+    assert shop.admin.execute("SELECT count(*) FROM sys.dba_share_links").fetchone() == (2,)

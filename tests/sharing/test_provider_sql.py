@@ -254,6 +254,15 @@ def test_only_what_the_owner_may_read(owner: psycopg.Connection, provider: Provi
     other.execute(f'GRANT USAGE ON SCHEMA "{theirs}" TO "{mine}"; GRANT SELECT (id, who) ON salary TO "{mine}"')
     assert "amount" in refused(owner, "42501", add, theirs).diag.message_detail
     owner.execute("CALL dbms_share.add_to_share('iris', 'salary', %s, column_list => '{id,who}')", (theirs,))
+    other.execute("CREATE TABLE secret (id int)")
+    asked = "SELECT object_name, shareable, reason FROM sys.all_object_shareability WHERE object_owner = %s ORDER BY 1"
+    no = ("secret", "NO", "no SELECT privilege on any column")
+    assert rows(owner, asked, theirs) == [("salary", "YES", None), no]
+    assert rows(owner, "SELECT object_name FROM sys.all_shareable_objects WHERE object_owner = %s", theirs) == [
+        ("salary",)
+    ]
+    other.execute(f'REVOKE USAGE ON SCHEMA "{theirs}" FROM "{mine}"')
+    assert {row[2] for row in rows(owner, asked, theirs)} == {"no USAGE privilege on its schema"}
 
 
 def test_properties_of_shares(owner: psycopg.Connection) -> None:
@@ -266,6 +275,76 @@ def test_properties_of_shares(owner: psycopg.Connection) -> None:
     owner.execute("CALL dbms_share.update_share_property('iris', 'compression', NULL)")
     assert one(owner, get, "compression") == "snappy"
     assert one(owner, "SELECT next_publish > now() + '5 hours' FROM mlshare_share.share")
+
+
+CONSTANTS = {
+    "share_type_versioned": "VERSIONED", "share_type_live": "LIVE", "version_access_current": "VERSION_ACCESS_CURRENT",
+    "version_access_any": "VERSION_ACCESS_ANY", "prop_share_job_dop": "JOB_DOP", "log_level_errors_only": 0,
+    "log_level_basic": 1, "log_level_detail": 2, "log_level_debug": 3, "purge_drop": 1, "purge_drop_force": 2,
+    "purge_forget": 3,
+}  # fmt: skip
+
+
+def test_constants_are_what_the_routines_take(owner: psycopg.Connection) -> None:
+    assert {name: one(owner, f"SELECT dbms_share.{name}()") for name in CONSTANTS} == CONSTANTS
+    owner.execute("""
+        CALL dbms_share.create_share('s', dbms_share.share_type_versioned(), 'link',
+                                     log_level => dbms_share.log_level_debug());
+        CALL dbms_share.create_recipient('bob');
+        CALL dbms_share.update_share_property('s', 'VERSION_ACCESS', dbms_share.version_access_any());
+        CALL dbms_share.update_recipient_property('bob', 'VERSION_ACCESS', dbms_share.version_access_any());
+        CALL dbms_share.update_share_job_property('s', dbms_share.prop_share_job_dop(), '3');
+        CALL dbms_share.set_recipient_log_level('bob', dbms_share.log_level_errors_only());
+        CALL dbms_share.purge_detached_files(dbms_share.purge_forget())
+    """)
+    for name, value in (("LOG_LEVEL", "3"), ("VERSION_ACCESS", "ANY"), ("JOB_DOP", "3")):
+        assert one(owner, "SELECT dbms_share.get_share_property('s', %s)", name) == value
+    refused(owner, "0A000", "CALL dbms_share.create_share('l', dbms_share.share_type_live(), 'link')")
+
+
+def test_properties_are_those_of_the_one_that_is_named(owner: psycopg.Connection) -> None:
+    owner.execute("""
+        CALL dbms_share.create_share('second', storage_link_name => 'link');
+        CALL dbms_share.update_share_property('second', 'job_dop', '4');
+        CALL dbms_share.create_recipient('ann', email => 'ann@example.org');
+        CALL dbms_share.create_recipient('bob', email => 'bob@example.org')
+    """)
+    for name, value in (("iris", None), ("second", "4")):
+        assert one(owner, "SELECT dbms_share.get_share_property(%s, 'job_dop')", name) == value
+    for name in ("ann", "bob"):
+        assert one(owner, "SELECT dbms_share.get_recipient_property(%s, 'email')", name) == f"{name}@example.org"
+    refused(owner, "ML603", "SELECT dbms_share.get_share_property('third', 'job_dop')")
+    refused(owner, "ML603", "SELECT dbms_share.get_recipient_property('cem', 'email')")
+
+
+def test_properties_of_tables_of_shares(owner: psycopg.Connection) -> None:
+    owner.execute("CALL dbms_share.add_to_share('iris', 'flower', share_schema_name => 's')")
+    get = "SELECT dbms_share.get_share_table_property('iris', 'flower', %s, 's')"
+    owner.execute("CALL dbms_share.update_share_property('iris', 'numeric', 'string')")
+    assert one(owner, get, "numeric") == "STRING", "what the share has"
+    owner.execute("CALL dbms_share.update_share_table_property('iris', 'flower', 'numeric', 'double')")
+    assert one(owner, get, "numeric") == "DOUBLE" and one(owner, get, "non_finite") is None
+    refused(owner, "ML603", "SELECT dbms_share.get_share_table_property('iris', 'nope', 'numeric')")
+    refused(owner, "ML605", "CALL dbms_share.update_share_table_property('iris', 'flower', 'colour', 'red')")
+
+
+def test_the_published_identity(owner: psycopg.Connection, provider: Provider, sharing: Database) -> None:
+    get = "SELECT dbms_share.get_published_identity()"
+    assert one(owner, get) is None
+    for name in ("Botany", "The garden"):
+        owner.execute("CALL dbms_share.set_published_identity(jsonb_build_object('name', %s::text))", (name,))
+    assert one(owner, get) == {"name": "The garden"}
+    for wrong in ("[]", "7", '{"a": "' + "x" * 70_000 + '"}'):
+        refused(owner, "ML605", "CALL dbms_share.set_published_identity(%s)", wrong)
+    other = provider()
+    assert one(other, get) is None and rows(other, "SELECT * FROM mlshare_share.published_identity") == []
+    forged = "INSERT INTO mlshare_share.published_identity VALUES (%s::regrole, '{}')"
+    refused(other, "42501", forged, one(owner, "SELECT quote_ident(current_user)"))
+    owner.execute("CALL dbms_share.set_published_identity(NULL)")
+    assert one(owner, get) is None
+    with sharing.connect() as admin:
+        admin.execute("CALL dbms_share.enable_schema(%s, false)", (one(owner, "SELECT current_user"),))
+    refused(owner, "ML602", "CALL dbms_share.set_published_identity('{}')")
 
 
 def test_renames(owner: psycopg.Connection) -> None:

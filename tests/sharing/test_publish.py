@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from fix_db import Database
-from sharing.conftest import home, wait_for
+from sharing.conftest import files, home, wait_for
 from sharing.test_provider_sql import one, refused, rows
 
 pytestmark = pytest.mark.usefixtures("worker")
@@ -298,14 +298,13 @@ def test_versions_are_kept_served_and_dropped(owner: psycopg.Connection, place: 
     refused(owner, "ML611", "CALL dbms_share.set_current_share_version('s', 1)")
     owner.execute("CALL dbms_share.drop_unused_share_versions('s')")
     assert rows(owner, state) == [(1, "DROPPED"), (2, "CURRENT"), (3, "DROPPED")]
-    files = home(owner, place)
-    wait_for(lambda: len([path for path in files.rglob("*.parquet")]) == 1)
+    wait_for(lambda: len(files(owner, place)) == 1)
     wait_for(lambda: rows(owner, "SELECT * FROM sys.user_share_detached_files") == [])
     owner.execute("CALL dbms_share.unpublish_share('s')")
     assert rows(owner, state)[1] == (2, "EXPORTED")
     assert publish(owner) == 4
     owner.execute("CALL dbms_share.drop_share('s')")
-    wait_for(lambda: list(files.rglob("*.parquet")) == [])
+    wait_for(lambda: not files(owner, place))
     owner.execute("CALL dbms_share.drop_cloud_storage_link('link')")
 
 

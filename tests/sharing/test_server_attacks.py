@@ -277,6 +277,23 @@ def test_a_hundred_at_once_get_one_profile(demo: Shop, http: HttpServer) -> None
     assert demo.admin.execute("SELECT count(*) FROM mlshare_share.token").fetchone() == (1,)
 
 
+def test_activation_says_who_shares(demo: Shop, http: HttpServer) -> None:
+    """As far as the provider has said it, and as text."""
+    identity = "CALL dbms_share.set_published_identity(%s)"
+    for value, shown in (
+        (
+            {"name": "The <b>garden</b>", "contact": "<script>"},
+            "&lt;b&gt;garden&lt;/b&gt;</b> (&lt;script&gt;) shares data",
+        ),
+        ({"name": "The garden", "contact": ["x"]}, "<b>The garden</b> shares data with you. A profile"),
+        ({"name": {"x": 1}}, "<p>A profile"),
+        (None, "<p>A profile"),
+    ):
+        demo.provider.execute(identity, (value and json.dumps(value),))
+        text = requests.get(link_of(demo, http), timeout=5).text
+        assert shown in text and "<script>" not in text
+
+
 def test_activation_links_that_are_not_good(demo: Shop, http: HttpServer) -> None:
     page, old = f"{http.url}/_adpshr/delta-sharing/download", link_of(demo, http)
     link = link_of(demo, http)

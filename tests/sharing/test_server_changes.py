@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import requests
 
@@ -118,3 +120,75 @@ def test_what_counts_as_changed() -> None:
     wider = new.append_column("more", pa.array([None, None, None, "x"]))
     assert {row["k"] for row in diff.changes(new, wider, ["k"]).to_pylist()} == {4}
     assert diff.changes(old, old.slice(0, 0), ["k"]).column(diff.KIND).to_pylist() == ["delete"] * 4
+
+
+# --- queries from a version on: whole files, for readers of streams ----------------------------------
+
+
+def told(lines: list[dict[str, Any]]) -> list[tuple[str, int, str]]:
+    """What the lines after the first two say: kind, version, and the names that the file holds."""
+    found = []
+    for line in lines[2:]:
+        [(kind, one)] = (line["file"]["deltaSingleAction"] if "file" in line else line).items()
+        about = line.get("file", one)
+        url = one.get("url") or one.get("path")
+        held = (
+            ""
+            if url is None
+            else " ".join(pq.read_table(io.BytesIO(requests.get(url, timeout=10).content))["name"].to_pylist())
+        )
+        found.append((kind, about["version"], held))
+    return found
+
+
+def test_files_that_came_and_went_since_a_version(history: Shop, reader: Readers) -> None:
+    """Without a primary key too; of version 1 everything is new."""
+    ask = reader(history.token())
+    third = [("remove", 3, "Ada L. Cem"), ("add", 3, "Cem Ada L.")]
+    assert told(ask.query("DEMO.S.T", {"startingVersion": 3})) == third
+    second = [("remove", 2, "Ada Bob"), ("add", 2, "Ada L. Cem")]
+    assert told(ask.query("DEMO.S.T", {"startingVersion": 2})) == second + third
+    assert told(ask.query("DEMO.S.T", {"startingVersion": 1, "endingVersion": 2})) == [("add", 1, "Ada Bob"), *second]
+    capable = {"delta-sharing-capabilities": "responseformat=delta;includeendstreamaction=true"}
+    *lines, end = ask.query("DEMO.S.T", {"startingVersion": 3}, **capable)
+    assert told(lines) == third and end["endStreamAction"]["minUrlExpirationTimestamp"] > 0
+    answer = ask(TABLE + "/query", "POST", json={"startingVersion": 2}, headers={"fileidhash": "delta"})
+    assert answer.headers["delta-table-version"] == "2" and answer.headers["fileidhash"] == "delta"
+    assert len(json.loads(answer.text.splitlines()[2])["remove"]["id"]) == 64
+    assert "endStreamAction" in ask.query("DEMO.S.T", {"startingVersion": 3, "maxFiles": 1})[-1]
+
+
+def test_a_table_that_got_a_column_meanwhile(history: Shop, reader: Readers) -> None:
+    wider = people(p1="Ada").append_column("born", pa.array([1815], pa.int64()))
+    history.publish("DEMO", {"S.T": [wider]}, key=["id"])
+    lines = reader(history.token()).query("DEMO.S.T", {"startingVersion": 3})
+    first, later = (json.loads(line["metaData"]["schemaString"])["fields"] for line in lines if "metaData" in line)
+    assert [field["name"] for field in first] == ["id", "name"] and later[2]["name"] == "born"
+    assert [next(iter(line)) for line in lines[2:]] == ["remove", "add", "metaData", "remove", "add"]
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        ({"startingVersion": 2, "version": 1}, "one of: version,timestamp,startingVersion"),
+        ({"startingVersion": 3, "endingVersion": 2}, "End cannot be before start"),
+        ({"startingVersion": 9}, "was invalid"),
+        ({"startingVersion": 0}, "You can only query table data since version 1."),
+        ({"startingVersion": -1}, "startingVersion cannot be negative."),
+        ({"startingVersion": 1, "maxFiles": 0}, "maxFiles cannot be less than 1."),
+        ({"startingVersion": 1, "pageToken": "x"}, "must not be set with startingVersion"),
+        ({"startingVersion": 1, "refreshToken": 7}, "refreshToken is not a text"),
+    ],
+)
+def test_queries_from_a_version_on_that_are_refused(
+    history: Shop, reader: Readers, body: dict[str, Any], text: str
+) -> None:
+    answer = reader(history.token())(TABLE + "/query", "POST", json=body)
+    assert answer.status_code == 400 and text in answer.json()["message"]
+
+
+def test_a_query_from_a_version_on_needs_the_history(shop: Shop, reader: Readers) -> None:
+    shop.share()
+    shop.publish("DEMO", {"S.T": [people(p1="Ada")]})
+    answer = reader(shop.token())(TABLE + "/query", "POST", json={"startingVersion": 1})
+    assert answer.status_code == 400 and "history sharing is not enabled on table: S.T" in answer.json()["message"]

@@ -15,7 +15,7 @@ import pytest
 
 from fix_db import Database
 from mlshare_server.worker.main import Worker
-from sharing.conftest import home, wait_for
+from sharing.conftest import files, wait_for
 from sharing.test_provider_sql import one, refused, rows
 from sharing.test_publish import publish, published
 
@@ -54,13 +54,6 @@ def slowly(owner: psycopg.Connection, seconds: int) -> int:
     job = one(owner, "CALL dbms_share.publish_share('s')")
     wait_for(lambda: one(owner, WRITTEN) == 1)
     return job
-
-
-def files(owner: psycopg.Connection, place: Path) -> set[str]:
-    """What lies in the provider's storage."""
-    root = str(home(owner, place))
-    # Unlike Path.rglob, it does not mind directories that go away meanwhile.
-    return {os.path.relpath(os.path.join(top, name), root) for top, _, names in os.walk(root) for name in names}
 
 
 def accounted(owner: psycopg.Connection) -> set[str]:

@@ -114,7 +114,7 @@ def test_forest_scores_as_it_should() -> None:
     columns = tuple(Column(n, "numeric", values=np.array(v)) for n, v in rows.items())
     assert Scorer(ready).predict(Table(columns)).values is not None
     np.testing.assert_allclose(Scorer(ready).predict(Table(columns)).values, [4.0, 5.0, 6.0])
-    np.testing.assert_allclose(Scorer(ready).predict_row({"a": 1, "b": None, "c": "2"}).values, [6.0])
+    np.testing.assert_allclose(Scorer(ready).answer({"a": 1, "b": None, "c": "2"}).as_prediction().values, [6.0])
 
 
 def test_what_a_model_does_not_need_is_dropped() -> None:
@@ -144,7 +144,7 @@ def test_zipmap_labels_and_class_names() -> None:
     result, ready = run(_string_classifier(zipmap=True), {"column_names": ["a", "b", "c"]})
     assert result["manifest"]["classes"] == ["no", "yes"]
     assert result["manifest"]["target_kind"] == "category"
-    prediction = Scorer(ready).predict_row({"a": 1, "b": 0, "c": 0})
+    prediction = Scorer(ready).answer({"a": 1, "b": 0, "c": 0}).as_prediction()
     assert prediction.labels is not None and prediction.probabilities is not None
     assert prediction.labels.tolist() == [1]
     assert prediction.probabilities.argmax() == 1
@@ -153,7 +153,7 @@ def test_zipmap_labels_and_class_names() -> None:
 def test_probability_tensor_is_taken_in_the_order_of_the_classes() -> None:
     _, ready = run(_string_classifier(zipmap=False), {"column_names": ["a", "b", "c"]})
     scorer = Scorer(ready)
-    prediction = scorer.predict_row({"a": -1, "b": 0, "c": 0})
+    prediction = scorer.answer({"a": -1, "b": 0, "c": 0}).as_prediction()
     assert prediction.labels is not None and scorer.classes is not None
     assert scorer.classes[prediction.labels[0]] == "no"
 
@@ -184,14 +184,14 @@ def test_one_input_per_column() -> None:
     job = Column("job", "category", codes=codes, dictionary=("clerk", "chef"))
     ages = Column("age", "numeric", values=np.array([10.0, 20.0, 30.0]))
     np.testing.assert_allclose(scorer.predict(Table((job, ages))).values, [11.0, 22.0, 30.0])
-    np.testing.assert_allclose(scorer.predict_row({"age": 10, "job": "clerk"}).values, [11.0])
+    np.testing.assert_allclose(scorer.answer({"age": 10, "job": "clerk"}).as_prediction().values, [11.0])
     for value in (None, 1.5, "x", 2**70):
         with pytest.raises(errors.InvalidFeatureValue):
-            scorer.predict_row({"age": value, "job": "clerk"})
+            scorer.answer({"age": value, "job": "clerk"})
     with pytest.raises(errors.MissingFeature):
-        scorer.predict_row({"age": 1})
+        scorer.answer({"age": 1})
     with pytest.raises(errors.InvalidFeatureValue):
-        scorer.predict_row({"age": 1, "job": 5})
+        scorer.answer({"age": 1, "job": 5})
 
 
 def test_fixed_number_of_rows_is_padded() -> None:

@@ -44,7 +44,7 @@ def test_description_and_file_of_a_sub_model(plan: Plan) -> None:
     golden = result["golden"]
     assert len(golden["rows"]) == 3
     key = "probabilities" if plan.task == "classification" else "values"
-    found = [getattr(scorer.predict_row(row), key)[0] for row in golden["rows"]]
+    found = [getattr(scorer.answer(row).as_prediction(), key)[0] for row in golden["rows"]]
     assert np.array(found) == pytest.approx(np.array(golden[key]), abs=1e-9)
 
 
@@ -98,7 +98,7 @@ def test_rows_of_weight_two_count_twice() -> None:
     )
     _, twice = single.fit(again, plan)
     scorer = Scorer(twice)
-    found = [scorer.predict_row(row).values for row in once["golden"]["rows"]]
+    found = [scorer.answer(row).as_prediction().values for row in once["golden"]["rows"]]
     assert np.concatenate([f for f in found if f is not None]) == pytest.approx(once["golden"]["values"], rel=1e-6)
 
 

@@ -57,7 +57,7 @@ def test_every_kind_of_column_and_target(
     assert set(result["model_explanation"]["permutation_importance"]) == set(result["selected_column_names"])
     golden = result["golden"]
     encoder = Encoder.from_json(_manifest(blob)["encoder"])
-    rows = np.concatenate([encoder.encode_row(r) for r in golden["rows"]])
+    rows = np.array([encoder.encode_row(r) for r in golden["rows"]])
     expected = np.array(golden.get("probabilities") or golden["values"])
     assert modelfile.run(blob, rows) == pytest.approx(expected, abs=1e-6)
 

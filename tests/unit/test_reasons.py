@@ -57,9 +57,9 @@ def test_weights_are_what_the_answer_loses_without_the_column(target: str) -> No
     found = explain_row(scorer, ROW, top_n=100)
     assert [r.rank for r in found] == list(range(1, 8)) and {r.attribute for r in found} == set(FEATURES)
     assert all(r.value == ROW[r.attribute] for r in found)
-    whole = scorer.predict_row(ROW)
+    whole = scorer.answer(ROW).as_prediction()
     for reason in found:
-        without = scorer.predict_row({**ROW, reason.attribute: None})
+        without = scorer.answer({**ROW, reason.attribute: None}).as_prediction()
         if whole.probabilities is None or without.probabilities is None:
             assert whole.values is not None and without.values is not None
             expected = whole.values[0] - without.values[0]
@@ -138,7 +138,7 @@ def test_bounds_of_a_linear_regression() -> None:
 
 def test_bounds_of_two_classes() -> None:
     scorer = _scorer("two")
-    row = scorer.predict_row(ROW)
+    row = scorer.answer(ROW).as_prediction()
     assert row.probabilities is not None
     p = float(row.probabilities[0, 1])
     low, high = bounds(scorer, ROW, 0.95, "yes")

@@ -100,7 +100,7 @@ def test_one_row_is_scored_as_in_a_table(task: str) -> None:
     scorer = Scorer(encoded(task))
     many = scorer.predict(TABLE)
     for i in (0, 4095, 4096, ROWS - 1):
-        one = scorer.predict_row(row(i))
+        one = scorer.answer(row(i)).as_prediction()
         assert len(one) == 1
         for name in ("values", "probabilities", "labels"):
             whole, single = getattr(many, name), getattr(one, name)
@@ -128,12 +128,12 @@ def test_answer_that_is_not_finite_is_an_error() -> None:
     scorer = Scorer(encoded("regression"))
     huge = {**row(0), "n0": 1e308, "n1": -1e308, "n2": 1e308, "n3": 1e308}
     with pytest.raises(errors.ScoringFailed, match="finite"):
-        scorer.predict_row(huge)
+        scorer.answer(huge)
 
 
 def test_missing_columns_are_named() -> None:
     with pytest.raises(errors.MissingFeature, match='"n3"'):
-        Scorer(encoded()).predict_row({k: v for k, v in row(0).items() if k != "n3"})
+        Scorer(encoded()).answer({k: v for k, v in row(0).items() if k != "n3"})
 
 
 @pytest.mark.parametrize(
@@ -160,8 +160,8 @@ def test_manifest_that_is_not_ours_is_refused(changes: dict[str, Any]) -> None:
 
 
 def test_classes_that_do_not_fit_the_graph_are_an_error() -> None:
-    with pytest.raises(errors.ScoringFailed, match="shape"):
-        Scorer(encoded(classes=["a", "b"])).predict_row(row(0))
+    with pytest.raises(errors.ScoringFailed, match="runtime"):
+        Scorer(encoded(classes=["a", "b"])).answer(row(0))
 
 
 def test_true_and_one_are_different_classes() -> None:
@@ -209,7 +209,7 @@ def test_the_runtime_is_quiet(capfd: pytest.CaptureFixture[str]) -> None:
     scorer = Scorer(encoded())
     with pytest.raises(errors.MlshareError):
         Scorer(hostile.CASES["linear_short_coefficients"]())
-    scorer.predict_row(row(0))
+    scorer.answer(row(0))
     assert capfd.readouterr() == ("", "")
 
 
@@ -232,7 +232,7 @@ def test_one_row_is_fast() -> None:
 def _seconds(scorer: Scorer, one: dict[str, Any]) -> float:
     started = time.perf_counter()
     for _ in range(200):
-        scorer.predict_row(one)
+        scorer.answer(one)
     return (time.perf_counter() - started) / 200
 
 

@@ -88,7 +88,7 @@ def _check_golden(scorer: Scorer, golden: Any) -> None:
 
 
 def _check_row(scorer: Scorer, row: Mapping[str, Any], wanted: Floats) -> None:
-    prediction = scorer.predict_row(row)
+    prediction = scorer.answer(row).as_prediction()
     found = _answers(prediction)[0]
     same = _close(found, wanted, TOLERANCE)
     if prediction.labels is not None and same:

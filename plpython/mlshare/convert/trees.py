@@ -114,7 +114,6 @@ def add_ensemble(graph: Graph, trees: Sequence[Tree], n_targets: int, base: Arra
         "nodes_featureids": np.concatenate([t.feature for t in trees]),
         "nodes_truenodeids": np.where(leaf, 0, left),
         "nodes_falsenodeids": np.where(leaf, 0, np.concatenate([t.right for t in trees])),
-        "nodes_missing_value_tracks_true": np.zeros(len(left), dtype=np.int64),
         **_leaf_attributes(trees),
     }
     thresholds = np.where(leaf, 0.0, np.concatenate([t.threshold for t in trees]))

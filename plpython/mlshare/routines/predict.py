@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
-from mlshare import cache, catalog, db, errors, store
+from mlshare import cache, catalog, db, document, errors, store
 from mlshare import options as opt
 from mlshare.routines.boundary import routine
 from mlshare.routines.models import _given
 
 if TYPE_CHECKING:
     from mlshare.batches import Scored
-    from mlshare.prediction import Prediction
+    from mlshare.prediction import Answer
 
 
 @routine
@@ -23,7 +23,7 @@ def ml_predict_row(input: str | None, model_handle: str | None, options: str | N
     if input is None:
         return None
     row = _parsed(input)
-    return loaded.results.completed(input.strip() if row else "{}", _predicted(loaded, row, input, options))
+    return loaded.results.completed(input.strip() if row else "{}", _answer(loaded, row, input, options))
 
 
 @routine
@@ -31,28 +31,25 @@ def _predict_row(input: str | None, model_handle: str | None, options: str | Non
     loaded = cache.entry(catalog.find(_given(model_handle)))
     if input is None:
         return None
-    return loaded.results.completed("{}", _predicted(loaded, _parsed(input), input, options))
+    return loaded.results.completed("{}", _answer(loaded, _parsed(input), input, options))
 
 
 def _parsed(text: str) -> dict[str, Any]:
-    try:
-        row = json.loads(text)
-    except ValueError:
-        row = None
-    if not isinstance(row, dict):
+    row = document.parse(text)
+    if row is None:
         raise errors.InvalidArgument(argument="input", reason="it is not a JSON object")
     return row
 
 
-def _predicted(loaded: cache.Entry, row: dict[str, Any], document: str, options: str | None) -> Prediction:
-    prediction = loaded.scorer.predict_row(row, document)
-    return prediction if options is None else _with_options(loaded, prediction, options)
+def _answer(loaded: cache.Entry, row: dict[str, Any], text: str, options: str | None) -> Answer:
+    found = loaded.scorer.answer(row, text)
+    return found if options is None else _with_options(loaded, found, options)
 
 
-def _with_options(loaded: cache.Entry, prediction: Prediction, options: str) -> Prediction:
+def _with_options(loaded: cache.Entry, found: Answer, options: str) -> Answer:
     from mlshare import results
 
-    return results.with_threshold(loaded.scorer, prediction, opt.parse(options, opt.PREDICT).get("threshold"))
+    return results.with_answer_threshold(loaded.scorer, found, opt.parse(options, opt.PREDICT).get("threshold"))
 
 
 @routine
@@ -69,19 +66,19 @@ def ml_predict(
 
 
 def _answers(loaded: cache.Entry, query: str, threshold: float | None) -> Iterator[tuple[str, str | None, str | None]]:
-    from mlshare import batches, frame, results, scoring
+    from mlshare import batches, frame, prediction, results, scoring
 
     scorer, renderer = loaded.scorer, loaded.results
     source = frame.query(query)
     scoring.require_inputs(source, scorer)
-    for documents, table in frame.read_documents(source, *batches.needs(scorer)):
-        prediction = results.with_threshold(scorer, scorer.predict(table), threshold)
-        for i, document in enumerate(documents):
-            found = renderer.of_row(prediction, i)
+    for rows, table in frame.read_documents(source, *batches.needs(scorer)):
+        predicted = results.with_threshold(scorer, scorer.predict(table), threshold)
+        for i, row in enumerate(rows):
+            found = renderer.of_row(prediction.answer(predicted, i))
             if found is None:
-                yield document, None, None
+                yield row, None, None
             else:
-                yield document, results.label_text(found[0]), json.dumps(found[1])
+                yield row, results.label_text(found[0]), json.dumps(found[1])
 
 
 @routine

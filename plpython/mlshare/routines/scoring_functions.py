@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from mlshare import cache, catalog, errors
+from mlshare import cache, catalog, document, errors
 from mlshare.routines.boundary import routine
 from mlshare.routines.models import _given
 
 if TYPE_CHECKING:
     from mlshare.cache import Entry
-    from mlshare.prediction import Prediction
+    from mlshare.prediction import Answer
     from mlshare.scorer import Scorer
 
 Row = dict[str, Any]
@@ -22,7 +22,7 @@ def prediction(model: str | None, row: str | None) -> str | None:
     loaded, found = _predicted(model, row)
     if found is None:
         return None
-    return _label(loaded, found) if found.values is None else json.dumps(float(found.values[0]))
+    return json.dumps(found.value) if found.label is None else str(loaded.results.names[found.label])
 
 
 @routine
@@ -30,10 +30,9 @@ def prediction_number(model: str | None, row: str | None) -> float | None:
     loaded, found = _predicted(model, row)
     if found is None:
         return None
-    if found.values is not None:
-        return float(found.values[0])
-    assert found.labels is not None
-    label = loaded.results.classes[found.labels[0]]
+    if found.label is None:
+        return found.value
+    label = loaded.results.classes[found.label]
     if isinstance(label, str):
         raise errors.InvalidArgument(
             argument="model", reason="its classes are no numbers", hint="sys.prediction(…) gives them as text."
@@ -48,8 +47,8 @@ def prediction_probability(model: str | None, row: str | None, class_label: str 
     chosen = None if class_label is None else _position(names, class_label)
     if found is None or found.probabilities is None:
         return None
-    assert found.labels is not None
-    return float(found.probabilities[0, found.labels[0] if chosen is None else chosen])
+    assert found.label is not None
+    return found.probabilities[found.label if chosen is None else chosen]
 
 
 @routine
@@ -60,7 +59,7 @@ def prediction_set(
     names = _class_names(loaded)
     if found is None or found.probabilities is None:
         return []
-    pairs = zip(names, found.probabilities[0].tolist(), strict=True)
+    pairs = zip(names, found.probabilities, strict=True)
     ranked = sorted(pairs, key=lambda pair: -pair[1])
     return [pair for pair in ranked if cutoff is None or pair[1] >= cutoff][:best_n]
 
@@ -104,24 +103,24 @@ def ora_dm_partition_name(model: str | None, row: str | None) -> str | None:
 # --- what they have in common --------------------------------------------------------------------
 
 
-def _predicted(model: str | None, document: str | None) -> tuple[Entry, Prediction | None]:
+def _predicted(model: str | None, text: str | None) -> tuple[Entry, Answer | None]:
     """The open model and its prediction; None if there is none: a NULL row, or a key without a partition."""
     loaded = cache.entry(catalog.find(_given(model)))
-    if document is None:
+    if text is None:
         return loaded, None
-    found = loaded.scorer.predict_row(_row(loaded, document), document)
-    return loaded, found if found.has(0) else None
+    found = loaded.scorer.answer(_row(loaded, text), text)
+    return loaded, found if found.known else None
 
 
-def _chosen(model: str | None, document: str | None) -> tuple[Entry, Scorer | None, Row]:
+def _chosen(model: str | None, text: str | None) -> tuple[Entry, Scorer | None, Row]:
     """The open model, what of it predicts the row, and the row."""
     loaded = cache.entry(catalog.find(_given(model)))
-    if document is None:
+    if text is None:
         return loaded, None, {}
-    row = _row(loaded, document)
+    row = _row(loaded, text)
     if not loaded.scorer.key_columns:
         return loaded, loaded.scorer, row  # type: ignore[return-value]
-    return loaded, loaded.scorer.scorer_of(row, document), row  # type: ignore[union-attr]
+    return loaded, loaded.scorer.scorer_of(row, text), row  # type: ignore[union-attr]
 
 
 def _class(loaded: Entry, label: str | None) -> Any:
@@ -138,21 +137,16 @@ def _shown(value: Any) -> str | None:
     return value if value is None or isinstance(value, str) else json.dumps(value)
 
 
-def _row(loaded: Entry, document: str) -> Row:
+def _row(loaded: Entry, text: str) -> Row:
     """The row; attributes that are not in it count as NULL, key columns must be there."""
-    row = json.loads(document)
-    if not isinstance(row, dict):
+    row = document.parse(text)
+    if row is None:
         raise errors.InvalidArgument(
             argument="row",
             reason="it is not a JSON object",
             hint="Give a record, or columns by name: sys.json_object('column', value, …).",
         )
     return row if loaded.attributes.keys() <= row.keys() else {**loaded.attributes, **row}
-
-
-def _label(loaded: Entry, found: Prediction) -> str:
-    assert found.labels is not None
-    return str(loaded.results.names[found.labels[0]])
 
 
 def _class_names(loaded: Entry) -> list[str]:

@@ -200,6 +200,19 @@ def changes(subject: Subject) -> None:
 
 
 @about_table
+def since_version(subject: Subject) -> None:
+    """a query with startingVersion gives files of that version and later ones, or is answered with 400"""
+    latest = int(subject.client.table(subject.table, "version").headers["delta-table-version"])
+    answer = subject.client.table(subject.table, "query", method="POST", body={"startingVersion": latest})
+    if answer.status == 400:
+        error(answer, 400)
+        return
+    status(answer, 200)
+    told = [one for line in answer.lines for kind, one in line.items() if kind in ("add", "cdf", "remove", "file")]
+    need(all(one.get("version", -1) >= latest for one in told), "a file has no version, or an earlier one")
+
+
+@about_table
 def any_case(subject: Subject) -> None:
     """names are found in whatever case"""
     turned = {name: subject.table[name].swapcase() for name in ("share", "schema", "name")}

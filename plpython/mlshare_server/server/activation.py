@@ -6,12 +6,12 @@ import json
 from html import escape
 from importlib.resources import files
 from string import Template
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from mlshare_server.server.endpoint import Call
-from mlshare_server.server.errors import NotFound
 from mlshare_server.server.tokens import hash_of, new_token
 
 # A link in a mail is opened by scanners and previews: what they GET must not use it up.
@@ -42,11 +42,20 @@ async def show(request: Request, call: Call) -> Response:
     if not found:
         return gone()
     row = found[0]
-    text = (
+    who = await call.services.catalog.value("activation_identity", key_hash=key_of(request))
+    text = provider_of(who) + (
         f"A profile is waiting for <b>{escape(row['recipient_name'])}</b>. It holds a secret token and can be "
         f"downloaded <b>once</b>, until {row['expires']:%Y-%m-%d %H:%M %Z}."
     )
     return page("Data share", text, button=True)
+
+
+def provider_of(identity: dict[str, Any] | None) -> str:
+    """A sentence about who shares, as far as they have said it."""
+    name, contact = ((identity or {}).get(part) for part in ("name", "contact"))
+    if not isinstance(name, str):
+        return ""
+    return f"<b>{escape(name)}</b>{f' ({escape(contact)})' if isinstance(contact, str) else ''} shares data with you. "
 
 
 async def activate(request: Request, call: Call) -> Response:
@@ -64,8 +73,5 @@ async def activate(request: Request, call: Call) -> Response:
 
 
 def key_of(request: Request) -> bytes:
-    """The hash of the link's key."""
-    key = request.query_params.get("key", "")
-    if not 0 < len(key) <= 200:
-        raise NotFound(what="an activation link has a key")
-    return hash_of(key)
+    """The hash of the link's key; a link without one is as good as any that is unknown."""
+    return hash_of(request.query_params.get("key", ""))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib.resources import files as files_of_package
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
-from mlshare_server.server import activation, changes, files, listing, tables
+from mlshare_server.server import activation, changes, files, listing, queries, tables
 from mlshare_server.server.catalog import Catalog
 from mlshare_server.server.endpoint import Endpoint, Handler, Services, no_such_place
 from mlshare_server.server.errors import Unavailable
@@ -22,6 +23,7 @@ from mlshare_server.server.metrics import Metrics
 from mlshare_server.server.tokens import Signer
 
 TABLE = "/shares/{share}/schemas/{schema}/tables/{table}"
+DESCRIPTION = files_of_package("mlshare_server.server") / "openapi.json"
 # Method, path below /delta-sharing, name in metrics and audit, handler.
 PROTOCOL: tuple[tuple[str, str, str, Handler], ...] = (
     ("GET", "/shares", "list_shares", listing.shares),
@@ -32,9 +34,9 @@ PROTOCOL: tuple[tuple[str, str, str, Handler], ...] = (
     ("GET", TABLE + "/version", "table_version", tables.version),
     ("HEAD", TABLE, "table_version", tables.version),
     ("GET", TABLE + "/metadata", "table_metadata", tables.metadata),
-    ("POST", TABLE + "/query", "query_table", tables.query),
+    ("POST", TABLE + "/query", "query_table", queries.query),
     ("GET", TABLE + "/changes", "table_changes", changes.changes),
-    ("POST", TABLE + "/queries/{query}", "query_status", tables.query_status),
+    ("POST", TABLE + "/queries/{query}", "query_status", queries.query_status),
 )
 
 
@@ -52,6 +54,7 @@ def routes() -> list[BaseRoute]:
         Route(page, Endpoint("activate", activation.activate, with_token=False), methods=["POST"]),
         Route("/health", health, methods=["GET"]),
         Route("/metrics", metrics, methods=["GET"]),
+        Route("/openapi.json", description, methods=["GET"]),
     ]
 
 
@@ -69,6 +72,11 @@ async def metrics(request: Request) -> Response:
     """For Prometheus"""
     services: Services = request.app.state.services
     return Response(services.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+async def description(request: Request) -> Response:
+    """What the server answers, as OpenAPI: nothing that the protocol does not say to everybody"""
+    return Response(DESCRIPTION.read_bytes(), media_type="application/json")
 
 
 def application(dsn: str, *, public_url: str | None = None, connections: int = 10) -> Starlette:

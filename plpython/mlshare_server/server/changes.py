@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import time
 from collections.abc import AsyncIterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +20,32 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from mlshare_server.errors import ServerError
 from mlshare_server.server import actions, diff, tables, travel
 from mlshare_server.server.asked import Capabilities, moment, number
 from mlshare_server.server.catalog import File, Share, Table, Version
 from mlshare_server.server.endpoint import Call
-from mlshare_server.server.errors import BadFileUrl, Invalid, NoChanges, TooOld
+from mlshare_server.server.errors import BadFileUrl, Invalid, NoChanges, NotFound, TooOld
 from mlshare_server.server.files import base_url, byte_answer, sign_all, signed_query, storage_of
 
 COMPARED_BYTES = 256 << 20  # of Parquet; beyond that whole files are told as deleted and inserted
 KEPT_BYTES = 2 << 30
+
+
+@dataclass(frozen=True)
+class Form:
+    """How lines about files are written: in which format, under which ids, with URLs that are good until when."""
+
+    delta: bool
+    hashed: str | None
+    expires: int
+
+    @classmethod
+    def of(cls, request: Request, share: Share, table: Table) -> Form:
+        """What the request wants."""
+        asked = Capabilities.of(request.headers.get("delta-sharing-capabilities"))
+        expires = int(time.time()) + share.url_lifetime
+        return cls(actions.is_delta(table, asked), tables.file_id_hash(request), expires)
 
 
 async def changes(request: Request, call: Call) -> Response:
@@ -40,13 +57,17 @@ async def changes(request: Request, call: Call) -> Response:
         raise NoChanges(schema=table.schema_name, table=table.table_name)
     versions = await call.services.catalog.versions(call.who, share, table)
     first, last = span(values, versions)
-    asked = Capabilities.of(request.headers.get("delta-sharing-capabilities"))
     latest = await travel.by_number(call, share, table, versions, last)
-    delta = actions.is_delta(latest, asked)
+    form = Form.of(request, share, latest)
     call.noted |= {"share_version": first, "num_files": 0, "size": 0}
-    lines = stream(request, call, share, latest, [v for v in versions if v.share_version <= last], first, delta)
+    lines = stream(request, call, share, latest, between(versions, first, last), first, form)
+    return await answer(request, first, form, lines)
+
+
+async def answer(request: Request, first: int, form: Form, lines: AsyncIterator[bytes]) -> Response:
+    """The lines as an answer about the versions from the first on."""
     start = await anext(lines) + await anext(lines, b"")
-    headers = tables.headers(request, first, delta=delta)
+    headers = tables.headers(request, first, delta=form.delta)
     return StreamingResponse(tables.after(start, lines), headers=headers, media_type=tables.NDJSON)
 
 
@@ -78,13 +99,18 @@ def span(values: dict[str, Any], versions: list[Version]) -> tuple[int, int]:
     return first, last
 
 
+def between(versions: list[Version], first: int, last: int) -> list[Version]:
+    """The versions from the first to the last, after the one before them, if there is one."""
+    before = [version for version in versions if version.share_version < first]
+    return before[-1:] + [version for version in versions if first <= version.share_version <= last]
+
+
 async def stream(
-    request: Request, call: Call, share: Share, latest: Table, versions: list[Version], first: int, delta: bool
+    request: Request, call: Call, share: Share, latest: Table, versions: list[Version], first: int, form: Form
 ) -> AsyncIterator[bytes]:
     """The lines of the answer: of each version what differs from the one before."""
     # Readers begin a log of their own at the version that the metadata names.
-    yield actions.head(replace(latest, share_version=first), delta=delta, changes=True)
-    expires = int(time.time()) + share.url_lifetime
+    yield actions.head(replace(latest, share_version=first), delta=form.delta, changes=True)
     before: dict[Any, File] | None = None
     for version in versions:
         here = await files_of(call, share, latest, version)
@@ -95,15 +121,22 @@ async def stream(
             if before is not None and gone and sum(file.size for file in gone + come) <= COMPARED_BYTES:
                 name = name_of(latest, share, version, gone, come)
                 size = await made(call, name, latest, gone, come)
-                url = f"{base_url(request, call)}/changes/{name}.parquet?{signed_query(call, name, expires)}"
-                yield change_line("cdf", url, name, size, version, expires, delta)
+                url = f"{base_url(request, call)}/changes/{name}.parquet?{signed_query(call, name, form.expires)}"
+                yield change_line("cdf", url, name, size, version, form)
             else:
-                for kind, part in (("remove", gone), ("add", come)):
-                    for one in await sign_all(request, call, part, expires):
-                        yield change_line(
-                            kind, one.url, one.file.file_id.hex, one.file.size, version, expires, delta, one.file.stats
-                        )
+                async for line in whole_files(request, call, version, gone, come, form):
+                    yield line
         before = here
+
+
+async def whole_files(
+    request: Request, call: Call, version: Version, gone: list[File], come: list[File], form: Form
+) -> AsyncIterator[bytes]:
+    """Lines of the files that a version no longer has, and of those that it has anew."""
+    for kind, part in (("remove", gone), ("add", come)):
+        for one in await sign_all(request, call, part, form.expires):
+            name = actions.file_id(one.file, form.hashed)
+            yield change_line(kind, one.url, name, one.file.size, version, form, one.file.stats)
 
 
 async def files_of(call: Call, share: Share, table: Table, version: Version) -> dict[Any, File]:
@@ -118,17 +151,17 @@ async def files_of(call: Call, share: Share, table: Table, version: Version) -> 
 
 
 def change_line(
-    kind: str, url: str, name: str, size: int, version: Version, expires: int, delta: bool, stats: str | None = None
+    kind: str, url: str, name: str, size: int, version: Version, form: Form, stats: str | None = None
 ) -> bytes:
     """One file of changes: cdf, or add and remove of a whole file."""
     published = actions.milliseconds(version.published)
-    about = {"version": version.share_version, "timestamp": published, "expirationTimestamp": expires * 1000}
+    about = {"version": version.share_version, "timestamp": published, "expirationTimestamp": form.expires * 1000}
     common: dict[str, Any] = {
         "partitionValues": {},
         "size": size,
         **({"stats": stats} if stats and kind == "add" else {}),
     }
-    if not delta:
+    if not form.delta:
         return actions.line({kind: {"url": url, "id": name, **common, **about}})
     action = {"path": url, **common, "dataChange": kind != "cdf"}
     if kind == "add":
@@ -153,7 +186,10 @@ async def made(call: Call, name: str, table: Table, gone: list[File], come: list
     async with services.lock(name):
         if not path.exists():
             storages = {link: await storage_of(call, link) for link in {f.storage_link_id for f in gone + come}}
-            await to_thread.run_sync(_make, path, storages, table, gone, come)
+            try:
+                await to_thread.run_sync(_make, path, storages, table, gone, come)
+            except (FileNotFoundError, ServerError) as error:
+                raise NotFound(what="a file of the table is no longer there") from error
             await asyncio.to_thread(_tidy, services.directory, path)
         return path.stat().st_size
 

@@ -75,6 +75,9 @@ SELECT * FROM mlshare_share.storage_access(%(link)s)
 -- activation(key_hash)
 SELECT * FROM mlshare_share.activation(%(key_hash)s)
 
+-- activation_identity(key_hash)
+SELECT mlshare_share.activation_identity(%(key_hash)s) AS identity
+
 -- activate(key_hash, token_hash)
 SELECT * FROM mlshare_share.activate(%(key_hash)s, %(token_hash)s)
 

@@ -9,16 +9,15 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from mlshare_server.server import actions, hints, sqlhints, travel
-from mlshare_server.server.asked import Capabilities, body_of, moment, number
+from mlshare_server.server.asked import Capabilities, moment, number
 from mlshare_server.server.catalog import File, Share, Table
 from mlshare_server.server.endpoint import Call
-from mlshare_server.server.errors import Invalid, Malformed, NoHistory, NotFound
+from mlshare_server.server.errors import Invalid, Malformed, NoHistory
 from mlshare_server.server.files import sign_all
 
 NDJSON = "application/x-ndjson; charset=utf-8"
@@ -105,13 +104,8 @@ class Query:
         return self.limit is not None and not self.predicates and self.rows >= self.limit
 
 
-async def query(request: Request, call: Call) -> Response:
-    """POST …/query"""
-    share, table = await travel.table_of(request, call)
-    body = await body_of(request)
-    travel.only_one(body, "version", "timestamp", "startingVersion")
-    if number("startingVersion", body.get("startingVersion")) is not None:
-        raise Invalid(reason="startingVersion is not supported in a query: read the changes of the table instead")
+async def snapshot(request: Request, call: Call, share: Share, table: Table, body: dict[str, Any]) -> Response:
+    """The files of one version of a table"""
     wanted = await asked_for(request, call, share, table, body)
     call.noted |= {"share_version": wanted.table.share_version, "num_files": 0, "size": 0}
     named = headers(request, wanted.table.share_version, delta=wanted.delta)
@@ -235,14 +229,3 @@ async def chosen(call: Call, wanted: Query) -> AsyncIterator[list[File]]:
         if wanted.enough or wanted.next_page:
             return
         await asyncio.sleep(0)
-
-
-async def query_status(request: Request, call: Call) -> Response:
-    """POST …/queries/{id}: queries are answered at once, so there is never one to ask about"""
-    await travel.table_of(request, call)
-    name = request.path_params["query"]
-    try:
-        name = str(UUID(name))
-    except ValueError:
-        name = "?"
-    raise NotFound(what=f"query '{name}' does not exist: queries are answered at once")

@@ -1,0 +1,146 @@
+"""A linear model for one row at a time, its numbers taken from its graph: the runtime takes longer to begin with."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from operator import mul
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlshare.rows import Usual
+
+Work = Callable[[list[float]], list[float]]
+
+# What mlshare.convert.graph.linear_model writes, as (operator, inputs, outputs).
+_START = [("MatMul", ["features", "c0"], ["n0"]), ("Add", ["n0", "c1"], ["n1"])]
+_TWO = [("Sigmoid", ["n1"], ["n2"]), ("Sub", ["c2", "n2"], ["n3"]), ("Concat", ["n3", "n2"], ["n4"])]
+_MANY = [("Softmax", ["n1"], ["n2"])]
+_MOST = 6  # nodes
+_DOUBLE = 11  # TensorProto.DataType
+
+Node = tuple[str, list[str], list[str]]
+
+
+@dataclass(frozen=True)
+class Linear:
+    """Scores row @ weights[i] + bias[i], for i < k, and what makes answers of them."""
+
+    weights: list[list[float]]
+    bias: list[float]
+    link: Callable[[list[float]], list[float]]
+
+    def answers(self, row: list[float]) -> list[float]:
+        """The answers [1] or [C] to the features of a row."""
+        return self.link([sum(map(mul, own, row), start) for own, start in self._scores])
+
+    def of_usual(self, usual: Usual) -> Work:
+        """The same for what mlshare.rows reads of a usual row."""
+        n = len(usual.places)
+        scores = [([own[at] for at in usual.places], own.__getitem__, start) for own, start in self._scores]
+
+        def work(found: list[Any]) -> list[float]:
+            # Of a 0/1 feature, the weight where the 1 is.
+            return self.link(
+                [sum(map(mul, single, found), sum(map(marked, found[n:]), start)) for single, marked, start in scores]
+            )
+
+        return work
+
+    @cached_property
+    def _scores(self) -> list[tuple[list[float], float]]:
+        return list(zip(self.weights, self.bias, strict=True))
+
+
+def of_graph(model: bytes, width: int) -> Linear | None:
+    """What the graph in a model file computes from ``width`` features; None if it is no linear model.
+
+    The caller must see it agree with the runtime: the attributes of the graph's operators are not looked at.
+    """
+    try:
+        graph = next(part for number, part in _fields(memoryview(model)) if number == 7)
+        nodes = [_node(part) for part in islice((p for number, p in _fields(graph) if number == 1), _MOST + 1)]
+        if nodes[:2] != _START:
+            return None
+        constants = dict(_tensor(part) for number, part in _fields(graph) if number == 5)
+        weights, bias = constants["c0"].reshape(width, -1).T.tolist(), constants["c1"].tolist()
+        link = _link(nodes[2:-1], len(weights))
+        return None if link is None or len(bias) != len(weights) else Linear(weights, bias, link)
+    except (StopIteration, IndexError, KeyError, ValueError, TypeError):
+        return None
+
+
+def _link(nodes: list[Node], n_scores: int) -> Callable[[list[float]], list[float]] | None:
+    if nodes == _TWO and n_scores == 1:
+        return _of_two
+    if nodes == _MANY:
+        return _softmax
+    return None if nodes else list
+
+
+def _of_two(scores: list[float]) -> list[float]:
+    (score,) = scores
+    share = math.exp(-abs(score))
+    second = (1.0 if score > 0 else share) / (1.0 + share)
+    return [1.0 - second, second]
+
+
+def _softmax(scores: list[float]) -> list[float]:
+    most = max(scores)
+    shares = [math.exp(s - most) for s in scores]
+    total = sum(shares)
+    return [s / total for s in shares]
+
+
+# --- the file, which is a protocol buffer ----------------------------------------------------------
+
+
+def _node(data: memoryview) -> Node:
+    texts: dict[int, list[str]] = {1: [], 2: [], 4: []}
+    for number, part in _fields(data):
+        if number in texts:
+            texts[number].append(str(part, "utf-8"))
+    return texts[4][0], texts[1], texts[2]
+
+
+def _tensor(data: memoryview) -> tuple[str, NDArray[np.float64]]:
+    """Name and numbers of a constant of doubles, as onnx.numpy_helper writes them. Errors: KeyError, ValueError."""
+    found = dict(_fields(data))
+    if _varint(found[2], 0)[0] != _DOUBLE:
+        raise ValueError("not a tensor of doubles")
+    return str(found[8], "utf-8"), np.frombuffer(found[9], "<f8")
+
+
+def _fields(data: memoryview) -> Iterator[tuple[int, memoryview]]:
+    """Number and bytes of each field of a message; of a number its own encoding. Errors: IndexError, ValueError."""
+    at = 0
+    while at < len(data):
+        tag, at = _varint(data, at)
+        if tag & 7 == 2:
+            size, start = _varint(data, at)
+            at = start + size
+        elif tag & 7 == 0:
+            start, at = at, _varint(data, at)[1]
+        else:
+            raise ValueError("a field of another kind")
+        if at > len(data):
+            raise ValueError("it ends within a field")
+        yield tag >> 3, data[start:at]
+
+
+def _varint(data: memoryview, at: int) -> tuple[int, int]:
+    """A number and where it ends."""
+    value = shift = 0
+    while True:
+        byte = data[at]
+        value |= (byte & 127) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 128:
+            return value, at
+        if shift > 63:
+            raise ValueError("a number that does not end")

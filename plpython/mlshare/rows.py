@@ -1,0 +1,78 @@
+"""Encodes the usual row, which is all known strings and numbers, with as little of Python's own work as can be."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from operator import call, itemgetter
+from typing import TYPE_CHECKING, Any
+
+from mlshare.features import Category, Numeric, Reader
+
+if TYPE_CHECKING:
+    from mlshare.encoding import Encoder
+
+
+@dataclass(frozen=True)
+class Usual:
+    """The features of an encoder, those first that are one number each, then the 0/1 ones.
+
+    ``pick`` gives the values of all of them, ``readers`` make numbers of them: for 0/1 features the place of the 1.
+    ``places`` is where the first ones go in a row of ``width``.
+    """
+
+    pick: Callable[[Mapping[str, Any]], tuple[Any, ...]]
+    readers: tuple[Reader, ...]
+    places: tuple[int, ...]
+    width: int
+
+    @cached_property
+    def whole(self) -> bool:
+        """Whether the numbers are the row."""
+        return len(self.places) == self.width
+
+    @classmethod
+    def of(cls, encoder: Encoder) -> Usual | None:
+        """None for an encoder that has dates, timestamps or free text."""
+        single: list[tuple[int, str, Reader]] = []
+        marked: list[tuple[str, Reader]] = []
+        for feature in encoder.features:
+            at = encoder.spans[feature.name].start
+            if isinstance(feature, Category) and feature.onehot:
+                marked.append((feature.name, feature.reader(at)))
+            elif isinstance(feature, Category | Numeric):
+                single.append((at, feature.name, feature.reader()))
+            else:
+                return None
+        names = [*(name for _, name, _ in single), *(name for name, _ in marked)]
+        readers = (*(reader for _, _, reader in single), *(reader for _, reader in marked))
+        return cls(_picker(names), readers, tuple(at for at, _, _ in single), encoder.n_features)
+
+    def read(self, row: Mapping[str, Any]) -> list[Any] | None:
+        """What the readers make of a row: numbers, then places of a 1; None if anything in it is not usual."""
+        try:
+            found = list(map(call, self.readers, self.pick(row)))
+        except (KeyError, TypeError, ValueError, OverflowError):
+            return None
+        return found if math.isfinite(sum(found)) else None
+
+    def encode(self, row: Mapping[str, Any]) -> list[float] | None:
+        """The numbers [width] of a row; None if anything in it is not usual."""
+        found = self.read(row)
+        if found is None or self.whole:
+            return found
+        out = [0.0] * self.width
+        for at, number in zip(self.places, found, strict=False):
+            out[at] = number
+        for place in found[len(self.places) :]:
+            out[place] = 1.0
+        return out
+
+
+def _picker(names: list[str]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
+    """itemgetter, which for one name gives no tuple."""
+    if len(names) == 1:
+        return lambda row: (row[names[0]],)
+    return itemgetter(*names)

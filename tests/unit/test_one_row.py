@@ -1,0 +1,158 @@
+"""One row at a time: the quick ways of reading and answering say what the others say."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+from mlshare import document, errors, linear
+from mlshare.convert import graph
+from mlshare.encoding import Encoder
+from mlshare.rows import Usual
+from mlshare.runtime import one_row, open_session
+from mlshare.scorer import Scorer
+from mlshare.table import Column, Table
+
+random = np.random.default_rng(5)
+WIDTH = 7
+KINDS = [("classification", 1, 2), ("classification", 4, 4), ("regression", 1, 1)]
+
+
+def made(task: str, n_scores: int) -> onnx.ModelProto:
+    return graph.linear_model(task, random.normal(size=(WIDTH, n_scores)), random.normal(size=n_scores))
+
+
+def by_runtime(model: onnx.ModelProto, n_answers: int) -> linear.Work:
+    session = open_session(model.SerializeToString())
+    return one_row(session, "features", WIDTH, session.get_outputs()[0].name, n_answers)
+
+
+@pytest.mark.parametrize(("task", "n_scores", "n_answers"), KINDS)
+@pytest.mark.parametrize("scale", [1.0, 1e3, 1e300])
+def test_a_linear_graph_is_read_as_it_runs(task: str, n_scores: int, n_answers: int, scale: float) -> None:
+    model = made(task, n_scores)
+    found, runs = linear.of_graph(model.SerializeToString(), WIDTH), by_runtime(model, n_answers)
+    assert found is not None
+    for _ in range(200):
+        row = (random.normal(size=WIDTH) * scale).tolist()
+        np.testing.assert_allclose(found.answers(row), runs(row), rtol=1e-10, atol=1e-12)
+
+
+def test_other_graphs_and_other_bytes_are_not_read() -> None:
+    ones = np.ones(WIDTH)
+    network = graph.network_model("regression", (ones, ones), [(np.ones((WIDTH, 1)), [0.0])], "tanh")
+    assert linear.of_graph(network.SerializeToString(), WIDTH) is None
+    whole = made("classification", 1).SerializeToString()
+    assert linear.of_graph(whole, WIDTH + 1) is None
+    for end in range(len(whole)):
+        linear.of_graph(whole[:end], WIDTH)
+    for _ in range(3000):
+        bent = bytearray(whole)
+        bent[random.integers(len(bent))] = random.integers(256)
+        linear.of_graph(bytes(bent), WIDTH)
+
+
+def columns(n: int) -> Table:
+    numbers = random.normal(size=n)
+    numbers[::7] = np.nan
+    flags = random.integers(0, 2, n).astype(float)
+    codes = random.integers(-1, 3, n).astype(np.int32)
+    return Table(
+        (
+            Column("number", "numeric", values=numbers),
+            Column("flag", "boolean", values=flags),
+            Column("word", "category", codes=codes, dictionary=("a", "b", "c")),
+            Column("other", "category", codes=codes[::-1].copy(), dictionary=("x", "y", "z")),
+        )
+    )
+
+
+def stored(encoder: Encoder, model: onnx.ModelProto) -> bytes:
+    manifest = {"version": 1, "kind": "encoded", "task": "classification", "target": "y", "target_kind": "category",
+                "classes": ["no", "yes"], "algorithm": "LogisticRegression", "encoder": encoder.to_json()}  # fmt: skip
+    return graph.write(model, manifest)
+
+
+VALUES: dict[str, list[Any]] = {
+    "number": [1.5, 0, -3, 2**60, 2**70, "7.25", "NaN", None, True],
+    "flag": [True, False, "t", "false", None, 1],
+    "word": ["a", "c", "b  ", "never seen", None],
+    "other": ["x", None, "z"],
+}
+
+
+@pytest.mark.parametrize("layout", ["onehot", "ordinal"])
+@pytest.mark.parametrize("n", [50, 5])
+def test_the_quick_way_is_the_long_way(layout: Any, n: int) -> None:
+    encoder = Encoder.fit(columns(n), layout)
+    weights, bias = random.normal(size=(encoder.n_features, 1)), [0.3]
+    scorer = Scorer(stored(encoder, graph.linear_model("classification", weights, bias)))
+    assert encoder.usual is not None
+    n_quick = 0
+    for _ in range(500):
+        row = {name: known[random.integers(len(known))] for name, known in VALUES.items()}
+        numbers = encoder._encode_any(row)
+        assert encoder.encode_row(row) == numbers
+        n_quick += encoder.usual.read(row) is not None
+        score = float(np.array(numbers) @ weights[:, 0] + bias[0])
+        second = 1 / (1 + math.exp(-score)) if score > -700 else 0.0
+        assert scorer.answer(row).probabilities == pytest.approx([1 - second, second], abs=1e-12)
+    assert 0 < n_quick < 500
+
+
+@pytest.mark.parametrize(
+    ("row", "error"),
+    [
+        ({"number": 1, "flag": True, "word": "a"}, errors.MissingFeature),
+        ({"number": [], "flag": True, "word": "a", "other": "x"}, errors.InvalidFeatureValue),
+        ({"number": "1e999", "flag": True, "word": "a", "other": "x"}, errors.InvalidFeatureValue),
+        ({"number": 1, "flag": 2, "word": "a", "other": "x"}, errors.InvalidFeatureValue),
+        ({"number": 1, "flag": {}, "word": "a", "other": "x"}, errors.InvalidFeatureValue),
+        ({"number": 1, "flag": True, "word": 1, "other": "x"}, errors.InvalidFeatureValue),
+    ],
+)
+def test_what_is_wrong_with_a_row_is_said(row: dict[str, Any], error: type[Exception]) -> None:
+    with pytest.raises(error):
+        Encoder.fit(columns(50), "onehot").encode_row(row)
+
+
+def test_dates_and_free_text_have_no_quick_way() -> None:
+    table = Table((Column("at", "timestamp", values=np.array([0.0, 1.0])),))
+    assert Usual.of(Encoder.fit(table, "ordinal")) is None
+
+
+def test_a_graph_that_only_looks_linear_is_left_to_the_runtime() -> None:
+    """Attributes are not read; where they matter, the two ways differ on the probes and the runtime's is taken."""
+    encoder = Encoder.fit(columns(50), "onehot")
+    model = graph.linear_model("classification", random.normal(size=(encoder.n_features, 2)), [0.0, 0.0])
+    softmax = next(node for node in model.graph.node if node.op_type == "Softmax")
+    softmax.attribute[0].i = 0  # over the rows: of one row each share is 1
+    scorer = Scorer(stored(encoder, model))
+    assert scorer.answer({name: known[0] for name, known in VALUES.items()}).probabilities == [1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ('{"a": 1, "b": [true, null]}', {"a": 1, "b": [True, None]}),
+        (' {"a": 12345678901234567890123} ', {"a": 12345678901234567890123.0}),
+        ('{"a": 1e400}', {"a": math.inf}),
+        (r'{"a": "\ud800"}', {"a": "\ud800"}),
+        ("[1]", None),
+        ("{", None),
+        ("[" * 100_000, None),
+    ],
+)
+def test_documents(text: str, found: Any) -> None:
+    assert document.parse(text) == found
+
+
+def test_numbers_are_read_as_python_reads_them() -> None:
+    for _ in range(2000):
+        text = json.dumps({"a": float(random.normal() * 10.0 ** int(random.integers(-300, 300)))})
+        assert document.parse(text) == json.loads(text)
