@@ -141,7 +141,9 @@ def ranges(snapshot: Snapshot, made: Part, sessions: int) -> list[str]:
     if made.filenode is None:
         return [""]
     pages = int(snapshot.row("pages", oid=made.oid).pages)
-    step = min(max(-(-pages // sessions), PAGES[0]), PAGES[1])
+    # As many for one session as for the other: none waits long at the end.
+    rounds = max(-(-pages // (sessions * PAGES[1])), 1)
+    step = max(-(-pages // (sessions * rounds)), PAGES[0])
     cuts = list(range(step, pages, step))
     lower = [f"ctid >= '({cut},0)'::tid" for cut in cuts]
     upper = [f"ctid < '({cut},0)'::tid" for cut in cuts]
