@@ -1,6 +1,8 @@
 """How fast a share is published, against COPY BINARY TO /dev/null of the same query, and the worker's memory.
 
 publish.py DSN [--rows N]: needs a superuser and a server that reads and writes this machine's files.
+
+Bounds: at least 0.75 of COPY's rate; at most 400 MB.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from psycopg.conninfo import make_conninfo
 
 CHECKOUT = Path(__file__).parents[2]
 DATABASE = "mlshare_bench_share"
+LEAST_RATE, MOST_MEGABYTES = 0.75, 400
 TABLE = """
 CREATE TABLE bench.orders AS
 SELECT n AS id, (n * 7919 %% 100000)::int AS customer, (n %% 365)::int AS day, (n * 31 %% 50)::int AS quantity,
@@ -80,15 +83,12 @@ def copy_seconds(dsn: str) -> float:
         return time.perf_counter() - start
 
 
-def publish_seconds(dsn: str) -> float:
-    """A version of which nothing can be reused."""
+def publish_seconds(dsn: str, condition: str = "") -> float:
+    """A version: with a condition that is new nothing can be reused, without one nothing may have changed."""
     with psycopg.connect(dsn, autocommit=True) as owner:
         owner.execute("SET ROLE bench_provider")
-        # Another condition makes what is there stale, at no cost to speak of.
-        owner.execute(
-            "CALL dbms_share.add_to_share('bench', 'orders', 'bench', replace_existing => true, "
-            f"where_clause => '{time.time()} > 0')"
-        )
+        add = "CALL dbms_share.add_to_share('bench', 'orders', 'bench', replace_existing => true, where_clause => %s)"
+        owner.execute(add, (condition or None,))
         start = time.perf_counter()
         owner.execute("CALL dbms_share.publish_share_wait('bench', drop_prior_versions => true)")
         return time.perf_counter() - start
@@ -114,7 +114,8 @@ def main() -> int:
             copies, publishes = [], []
             for _ in range(args.repeats):
                 copies.append(copy_seconds(dsn))
-                publishes.append(publish_seconds(dsn))
+                publishes.append(publish_seconds(dsn, f"{time.time()} > 0"))
+            whole, unchanged = publish_seconds(dsn), publish_seconds(dsn)
             copy, publish, peak = statistics.median(copies), statistics.median(publishes), peak_megabytes(worker.pid)
             sizes = [path.stat().st_size for path in Path(place).rglob("*.parquet")]
         finally:
@@ -124,11 +125,19 @@ def main() -> int:
     million = args.rows / 1e6
     print(f"{args.rows} rows x 10 columns, median of {args.repeats}")
     print(f"COPY BINARY TO /dev/null   {copy:6.2f} s   {million / copy:5.2f} Mrow/s")
-    print(
-        f"publish, two sessions      {publish:6.2f} s   {million / publish:5.2f} Mrow/s   {copy / publish:4.2f} of COPY"
-    )
-    print(f"worker: peak {peak:.0f} MB; {len(sizes)} files, {sum(sizes) / 1e6:.0f} MB")
+    rate = verdict(LEAST_RATE, copy / publish >= LEAST_RATE)
+    print(f"publish, two sessions      {publish:6.2f} s   {million / publish:5.2f} Mrow/s   "
+          f"{copy / publish:.2f} of COPY  {rate}")  # fmt: skip
+    print(f"the same, and what will tell whether rows have changed   {whole:6.2f} s")
+    print(f"publish, nothing has changed                             {unchanged:6.2f} s")
+    memory = verdict(MOST_MEGABYTES, peak <= MOST_MEGABYTES)
+    print(f"worker: peak {peak:.0f} MB  {memory}; {len(sizes)} files, {sum(sizes) / 1e6:.0f} MB")
     return 0
+
+
+def verdict(bound: float, holds: bool) -> str:
+    """What is said of a bound."""
+    return f"bound {bound}: {'holds' if holds else 'MISSED'}"
 
 
 if __name__ == "__main__":

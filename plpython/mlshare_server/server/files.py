@@ -95,16 +95,24 @@ async def byte_answer(request: Request, call: Call, opened: Callable[[], BinaryI
         if first > last:
             return Response(status_code=416, headers={**headers, "Content-Range": f"bytes */{size}"})
         status, headers["Content-Range"] = 206, f"bytes {first}-{last}/{size}"
-    headers["Content-Length"] = str(last - first + 1)
+    length = last - first + 1
+    headers["Content-Length"] = str(length)
+
+    def begin() -> tuple[BinaryIO, bytes]:
+        source = opened()
+        source.seek(first)
+        return source, source.read(min(CHUNK, length)) if request.method != "HEAD" else b""
+
     try:
-        source = await to_thread.run_sync(opened)
+        # In one go: most ranges that clients ask for are small.
+        source, part = await to_thread.run_sync(begin)
     except (FileNotFoundError, ServerError) as error:
         raise NotFound(what="the file is no longer there") from error
-    call.noted["size"] = last - first + 1
+    call.noted["size"] = length
     if request.method == "HEAD":
         source.close()
         return Response(status_code=status, headers=headers, media_type=PARQUET)
-    return StreamingResponse(chunks(source, first, last + 1), status, headers, PARQUET)
+    return StreamingResponse(chunks(source, part, length), status, headers, PARQUET)
 
 
 def byte_range(header: str | None, size: int) -> tuple[int, int] | None:
@@ -121,10 +129,10 @@ def byte_range(header: str | None, size: int) -> tuple[int, int] | None:
     return (first, last) if first < size else (1, 0)
 
 
-async def chunks(source: BinaryIO, first: int, end: int) -> AsyncIterator[bytes]:
-    """The bytes of a file from first to before end; ends early where the client goes away."""
+async def chunks(source: BinaryIO, part: bytes, left: int) -> AsyncIterator[bytes]:
+    """What was read of a file, then the rest of so many bytes; ends early where the client goes away."""
     with source:
-        source.seek(first)
-        while first < end and (part := await to_thread.run_sync(source.read, min(CHUNK, end - first))):
-            first += len(part)
+        while part:
             yield part
+            left -= len(part)
+            part = await to_thread.run_sync(source.read, min(CHUNK, left)) if left else b""

@@ -124,8 +124,7 @@ def part(row: Any, schema_name: str, table_name: str, name: str, share: Any) -> 
 
 
 FINGERPRINT = """
-SELECT count(*) AS n, coalesce(sum(h), 0) AS total, coalesce(bit_xor(h), 0) AS parity
-FROM (SELECT hashtextextended(tableoid::text || ctid::text || xmin::text, 0) AS h FROM {relation}) AS t
+SELECT count(*) AS n, coalesce(sum(hash_record_extended(ROW(tableoid, ctid, xmin), 0)), 0) AS total FROM {relation}
 """
 
 
@@ -134,7 +133,7 @@ def fingerprint(snapshot: Snapshot, table: Table, made: Part) -> str | None:
     if made.filenode is None or table.share.where_clause:
         return None
     row = snapshot.execute(FINGERPRINT.format(relation=made.relation))
-    return digest(f"{table.definition} {made.oid} {made.filenode} {row.n} {row.total} {row.parity}")
+    return digest(f"{table.definition} {made.oid} {made.filenode} {row.n} {row.total}")
 
 
 def ranges(snapshot: Snapshot, made: Part, sessions: int) -> list[str]:
@@ -142,7 +141,9 @@ def ranges(snapshot: Snapshot, made: Part, sessions: int) -> list[str]:
     if made.filenode is None:
         return [""]
     pages = int(snapshot.row("pages", oid=made.oid).pages)
-    step = min(max(-(-pages // sessions), PAGES[0]), PAGES[1])
+    # As many for one session as for the other: none waits long at the end.
+    rounds = max(-(-pages // (sessions * PAGES[1])), 1)
+    step = max(-(-pages // (sessions * rounds)), PAGES[0])
     cuts = list(range(step, pages, step))
     lower = [f"ctid >= '({cut},0)'::tid" for cut in cuts]
     upper = [f"ctid < '({cut},0)'::tid" for cut in cuts]
