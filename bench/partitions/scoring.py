@@ -23,7 +23,6 @@ from place import Place, one
 SETTINGS = {"ALGO_NAME": "ALGO_GENERALIZED_LINEAR_MODEL", "GLMS_RIDGE_REGRESSION": "GLMS_RIDGE_REG_ENABLE"}
 CREATE = "CALL dbms_data_mining.create_model2(%s, 'CLASSIFICATION', %s, %s, target_column_name => 'y')"
 BOUNDS = {"table": 1.5, "add": 1.3, "route": 5.0}
-ROW_COUNT = 100_000
 
 
 def create(connection: psycopg.Connection[Any], name: str, query: str, **settings: str) -> None:
@@ -73,9 +72,9 @@ CREATE OR REPLACE FUNCTION public.empty(model text, row_ json) RETURNS text LANG
 SET search_path = pg_catalog, pg_temp AS $$return "x"$$"""
 
 
-def routing(connection: psycopg.Connection[Any], repeats: int) -> dict[str, float]:
+def routing(connection: psycopg.Connection[Any], repeats: int, n_calls: int) -> dict[str, float]:
     """µs per row: the name of a row's partition, and a prediction with one model and with the partitioned one."""
-    source = f"(SELECT * FROM rows LIMIT {ROW_COUNT}) AS t"
+    source = f"(SELECT * FROM rows LIMIT {n_calls}) AS t"
     calls = {
         "to_json": "to_json(t)",
         "an empty function": "public.empty('parts', to_json(t))",
@@ -86,7 +85,7 @@ def routing(connection: psycopg.Connection[Any], repeats: int) -> dict[str, floa
     connection.execute(EMPTY.encode())
     connection.execute("CALL sys.ml_set('cache_size', 1024)")
     found = in_turn(connection, repeats, *(f"SELECT count({call}) FROM {source}" for call in calls.values()))
-    return dict(zip(calls, (1e6 * s / ROW_COUNT for s in found), strict=True))
+    return dict(zip(calls, (1e6 * s / n_calls for s in found), strict=True))
 
 
 def line(name: str, value: float, unit: str, ratio: float | None = None, bound: float | None = None) -> None:
@@ -101,6 +100,7 @@ def main() -> None:
     options.add_argument("--groups", type=int, default=1000)
     options.add_argument("--rows", type=int, default=1000, help="of each group")
     options.add_argument("--repeats", type=int, default=3)
+    options.add_argument("--calls", type=int, default=100_000, help="rows that functions are called for")
     args = options.parse_args()
     place = Place(args.dsn, "bench_partitions")
     place.make()
@@ -126,7 +126,7 @@ def report(connection: psycopg.Connection[Any], args: argparse.Namespace) -> Non
     plain, parted = adding(connection, args.repeats, args.rows)
     line("a model of the new rows alone", plain, "s")
     line("add_partition of them", parted, "s", parted / plain, BOUNDS["add"])
-    found = routing(connection, args.repeats)
+    found = routing(connection, args.repeats, args.calls)
     for name, value in found.items():
         line(name, value, "µs")
     more = found["ml_predict_row, partitioned"] - found["ml_predict_row, one model"]

@@ -41,7 +41,7 @@ def measured(place: Place, args: argparse.Namespace) -> Iterator[Row]:
     repeats = args.repeats or (1 if args.quick else 3)
     kinds = [data.bank(), data.numeric()]
     other = tables.other_server(args.other, args.other_sql)
-    tables.prepare(place, kinds, n_rows)
+    tables.prepare(place, kinds, n_rows, tables.QUICK_BUDGET if args.quick else tables.BUDGET)
     for kind in kinds:
         for family in tables.ALGORITHMS:
             yield from tables.measure(place, kind, family, n_rows, repeats, other)
