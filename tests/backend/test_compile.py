@@ -157,21 +157,21 @@ def test_it_answers_as_the_model(
         connection.execute(_STRANGE)
         scorer = scorer_of(connection, handle)
         rows = documents(connection)
-        expected = [scorer.predict_row(row) for row in rows]
+        expected = [scorer.answer(row) for row in rows]
         call(connection, handle, "public.f")
         given = answers(connection, "public.f")
         if scorer.classes is None:
-            values = [float(p.values[0]) for p in expected]
+            values = [p.value for p in expected]
             assert [
                 i for i, (a, b) in enumerate(zip(given, values, strict=True)) if abs(a - b) > 1e-9 * max(1, abs(b))
             ] == []
             return
-        labels = [scorer.classes[int(p.labels[0])] for p in expected]
+        labels = [scorer.classes[p.label] for p in expected]
         assert [i for i, (a, b) in enumerate(zip(given, labels, strict=True)) if a != b] == []
         for position, label in enumerate(scorer.classes):
             call(connection, handle, "public.p", {"output": "probability", "class": label, "replace": True})
             shares = answers(connection, "public.p")
-            wrong = [abs(a - float(p.probabilities[0, position])) for a, p in zip(shares, expected, strict=True)]
+            wrong = [abs(a - p.probabilities[position]) for a, p in zip(shares, expected, strict=True)]
             assert max(wrong) <= 1e-9
 
 
@@ -193,7 +193,7 @@ def test_a_threshold(world: Database, models: Callable[[str, str], str], algorit
     connection = world.connect()
     call(connection, handle, "public.strict", {"threshold": 0.9, "replace": True})
     scorer, rows = scorer_of(connection, handle), documents(connection)
-    expected = [scorer.classes[int(scorer.predict_row(r).probabilities[0, 1] >= 0.9)] for r in rows]
+    expected = [scorer.classes[int(scorer.answer(r).probabilities[1] >= 0.9)] for r in rows]
     assert answers(connection, "public.strict") == expected
 
 

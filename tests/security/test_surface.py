@@ -43,7 +43,7 @@ OPEN += tuple(
     for v in ("s", "_attributes", "_settings", "_partitions", "_views", "_xforms")
 )
 CONVERTER = re.compile(
-    r" SELECT (\* FROM )?sys\.\w+\(\$1, (\$2::pg_catalog\.jsonb|pg_catalog\.to_jsonb\(\$2\))(, \$\d)*\) "
+    r" SELECT (\* FROM )?sys\.\w+\(\$1, (\$2::pg_catalog\.json|pg_catalog\.to_json\(\$2\))(, \$\d)*\) "
     r"|SELECT sys\._predict_row\(pg_catalog\.to_json\(\$1\), \$2, \$3\)"
 )
 
