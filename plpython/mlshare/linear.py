@@ -1,4 +1,8 @@
-"""A linear model for one row at a time, its numbers taken from its graph: the runtime takes longer to begin with."""
+"""A linear classifier for one row at a time, its numbers taken from its graph: the runtime takes longer to begin with.
+
+Its sums may differ in the last bit from what the runtime makes of many rows. Of probabilities, ml_results shows four
+decimals; of a regression it would show that bit, so those are left to the runtime.
+"""
 
 from __future__ import annotations
 
@@ -29,14 +33,14 @@ Node = tuple[str, list[str], list[str]]
 
 @dataclass(frozen=True)
 class Linear:
-    """Scores row @ weights[i] + bias[i], for i < k, and what makes answers of them."""
+    """Scores row @ weights[i] + bias[i], for i < k, and what makes probabilities of them."""
 
     weights: list[list[float]]
     bias: list[float]
     link: Callable[[list[float]], list[float]]
 
     def answers(self, row: list[float]) -> list[float]:
-        """The answers [1] or [C] to the features of a row."""
+        """The probabilities [C] of a row's features."""
         return self.link([sum(map(mul, own, row), start) for own, start in self._scores])
 
     def of_usual(self, usual: Usual) -> Work:
@@ -58,7 +62,7 @@ class Linear:
 
 
 def of_graph(model: bytes, width: int) -> Linear | None:
-    """What the graph in a model file computes from ``width`` features; None if it is no linear model.
+    """What the graph in a model file computes from ``width`` features; None if it is no linear classifier.
 
     The caller must see it agree with the runtime: the attributes of the graph's operators are not looked at.
     """
@@ -78,9 +82,7 @@ def of_graph(model: bytes, width: int) -> Linear | None:
 def _link(nodes: list[Node], n_scores: int) -> Callable[[list[float]], list[float]] | None:
     if nodes == _TWO and n_scores == 1:
         return _of_two
-    if nodes == _MANY:
-        return _softmax
-    return None if nodes else list
+    return _softmax if nodes == _MANY else None
 
 
 def _of_two(scores: list[float]) -> list[float]:

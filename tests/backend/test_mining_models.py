@@ -263,7 +263,8 @@ def test_apply_gives_a_row_for_each_class(miner: psycopg.Connection) -> None:
         "partition_name": "text",
     }
     same = (
-        "SELECT count(*), count(*) FILTER (WHERE r.probability = sys.prediction_probability('glm', s, r.prediction)), "
+        "SELECT count(*), "
+        "count(*) FILTER (WHERE abs(r.probability - sys.prediction_probability('glm', s, r.prediction)) < 1e-12), "
         "count(*) FILTER (WHERE r.partition_name = s.region) FROM shop.applied AS r JOIN shop.sales AS s USING (id)"
     )
     assert rows(miner, same) == [(960, 960, 960)]
