@@ -110,8 +110,6 @@ def test_the_server_gives_its_description(http: HttpServer) -> None:
 NAMES = {"share": "DEMO", "schema": "s", "table": "t"}
 
 
-# Hypothesis minds that another thread of the process, such as one that serves storage, draws a random number meanwhile.
-@pytest.mark.filterwarnings("ignore:Do not use the `random` module")
 @pytest.mark.parametrize("known", [True, False])
 @pytest.mark.parametrize("mode", list(GenerationMode))
 def test_any_request_gets_an_answer_that_is_described(
