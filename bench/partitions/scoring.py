@@ -1,7 +1,7 @@
 """Scoring, routing and adding with a partitioned model, beside one model of all rows: python scoring.py DSN.
 
 Bounds: scoring a table over all partitions at most 1.5 times the same rows with one model; adding a partition at most
-1.3 times fitting it alone; the way to the partition, in ora_dm_partition_name and in ml_predict_row, at most 5 µs per row.
+1.3 times fitting it alone; the way to the partition, by ora_dm_partition_name and by ml_predict_row, 5 µs per row.
 """
 
 from __future__ import annotations
