@@ -97,10 +97,11 @@ class Encoder:
 
         Raises MissingFeature, InvalidFeatureValue.
         """
-        found = None if self.usual is None else self.usual.encode(row)
-        return self._encode_any(row) if found is None else found
+        read = None if self.usual is None else self.usual.read(row)
+        return self.encode_any(row) if self.usual is None or read is None else self.usual.numbers(read)
 
-    def _encode_any(self, row: Mapping[str, Any]) -> list[float]:
+    def encode_any(self, row: Mapping[str, Any]) -> list[float]:
+        """The same without the quick way."""
         out = [0.0] * self.n_features
         for name, write in self._writers:
             if name not in row:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import islice
 from operator import mul
 from typing import Any
@@ -33,20 +32,19 @@ Node = tuple[str, list[str], list[str]]
 
 @dataclass(frozen=True)
 class Linear:
-    """Scores row @ weights[i] + bias[i], for i < k, and what makes probabilities of them."""
+    """Scores row @ weights + start, for each of some (weights [F], start), and what makes probabilities of them."""
 
-    weights: list[list[float]]
-    bias: list[float]
+    scores: list[tuple[list[float], float]]
     link: Callable[[list[float]], list[float]]
 
     def answers(self, row: list[float]) -> list[float]:
         """The probabilities [C] of a row's features."""
-        return self.link([sum(map(mul, own, row), start) for own, start in self._scores])
+        return self.link([sum(map(mul, own, row), start) for own, start in self.scores])
 
     def of_usual(self, usual: Usual) -> Work:
         """The same for what mlshare.rows reads of a usual row."""
         n = len(usual.places)
-        scores = [([own[at] for at in usual.places], own.__getitem__, start) for own, start in self._scores]
+        scores = [([own[at] for at in usual.places], own.__getitem__, start) for own, start in self.scores]
 
         def work(found: list[Any]) -> list[float]:
             # Of a 0/1 feature, the weight where the 1 is.
@@ -55,10 +53,6 @@ class Linear:
             )
 
         return work
-
-    @cached_property
-    def _scores(self) -> list[tuple[list[float], float]]:
-        return list(zip(self.weights, self.bias, strict=True))
 
 
 def of_graph(model: bytes, width: int) -> Linear | None:
@@ -72,9 +66,9 @@ def of_graph(model: bytes, width: int) -> Linear | None:
         if nodes[:2] != _START:
             return None
         constants = dict(_tensor(part) for number, part in _fields(graph) if number == 5)
-        weights, bias = constants["c0"].reshape(width, -1).T.tolist(), constants["c1"].tolist()
+        weights = constants["c0"].reshape(width, -1).T.tolist()
         link = _link(nodes[2:-1], len(weights))
-        return None if link is None or len(bias) != len(weights) else Linear(weights, bias, link)
+        return None if link is None else Linear(list(zip(weights, constants["c1"].tolist(), strict=True)), link)
     except (StopIteration, IndexError, KeyError, ValueError, TypeError):
         return None
 

@@ -33,12 +33,6 @@ class Prediction:
         data = self.labels if self.values is None else self.values
         return 0 if data is None else len(data)
 
-    def has(self, row: int) -> bool:
-        """Whether a row has a prediction."""
-        if self.labels is not None:
-            return bool(self.labels[row] >= 0)
-        return self.values is not None and not math.isnan(self.values[row])
-
 
 @dataclass(slots=True)
 class Answer:

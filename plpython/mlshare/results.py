@@ -34,13 +34,6 @@ def with_threshold(scorer: AnyScorer, prediction: Prediction, threshold: float |
     return prediction
 
 
-def with_answer_threshold(scorer: AnyScorer, found: Answer, threshold: float | None) -> Answer:
-    """The same for one row."""
-    if threshold is not None and found.known and found.probabilities is not None and len(scorer.classes or ()) == 2:
-        found.label = int(found.probabilities[1] >= threshold)
-    return found
-
-
 @lru_cache(maxsize=_SCALE + 1)
 def _decimal(share: int) -> str:
     """A share as the text of a number between 0 and 1."""
@@ -61,10 +54,8 @@ class Results:
         self._target = scorer.target
         self._target_key = json.dumps(scorer.target) + ": "
         self._class_keys = [json.dumps(name) + ": " for name in self.names]
-        labels = [json.dumps(c) for c in self.classes]
-        self._documents = [f'{{"predictions": {{{self._target_key}{label}}}' for label in labels]
-        pairs = zip(labels, self._documents, strict=True)
-        self._heads = [f'"Prediction": {label}, "ml_results": {document}' for label, document in pairs]
+        self._labels = [json.dumps(c) for c in self.classes]
+        self._documents = [f'{{"predictions": {{{self._target_key}{label}}}' for label in self._labels]
 
     def of_number(self, value: float) -> dict[str, Any]:
         return {"predictions": {self._target: value}}
@@ -98,8 +89,7 @@ class Results:
         if found.label is None:
             assert found.value is not None
             return found.value, self.of_number(found.value)
-        rounded = [round(p * _SCALE) for p in found.probabilities or ()]
-        return self.classes[found.label], self.of_class(found.label, rounded)
+        return self.classes[found.label], self.of_class(found.label, _rounded(found))
 
     def completed(self, document: str, found: Answer) -> str:
         """A JSON object with Prediction and ml_results added, spliced as text: quicker than building it anew."""
@@ -108,13 +98,15 @@ class Results:
         elif found.label is None:
             number = json.dumps(found.value)
             added = f'"Prediction": {number}, "ml_results": {{"predictions": {{{self._target_key}{number}}}}}'
-        elif found.probabilities is None:
-            added = f"{self._heads[found.label]}}}"
         else:
-            pairs = zip(self._class_keys, found.probabilities, strict=True)
-            inner = ", ".join([key + _decimal(round(p * _SCALE)) for key, p in pairs])
-            added = f"{self._heads[found.label]}, {_PROBABILITIES}{{{inner}}}}}"
+            made = self.document(found.label, _rounded(found))
+            added = f'"Prediction": {self._labels[found.label]}, "ml_results": {made}'
         return f"{document[:-1]}{', ' if len(document) > 2 else ''}{added}}}"
+
+
+def _rounded(found: Answer) -> list[int]:
+    """Its probabilities in units of 0.0001; none if the model gives none."""
+    return [round(p * _SCALE) for p in found.probabilities or ()]
 
 
 def shares(probabilities: NDArray[np.float64]) -> NDArray[np.int32]:

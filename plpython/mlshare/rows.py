@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from operator import call, itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -27,11 +26,6 @@ class Usual:
     readers: tuple[Reader, ...]
     places: tuple[int, ...]
     width: int
-
-    @cached_property
-    def whole(self) -> bool:
-        """Whether the numbers are the row."""
-        return len(self.places) == self.width
 
     @classmethod
     def of(cls, encoder: Encoder) -> Usual | None:
@@ -58,15 +52,14 @@ class Usual:
             return None
         return found if math.isfinite(sum(found)) else None
 
-    def encode(self, row: Mapping[str, Any]) -> list[float] | None:
-        """The numbers [width] of a row; None if anything in it is not usual."""
-        found = self.read(row)
-        if found is None or self.whole:
-            return found
+    def numbers(self, read: list[Any]) -> list[float]:
+        """The numbers [width] of a row that was read."""
+        if len(self.places) == self.width:
+            return read
         out = [0.0] * self.width
-        for at, number in zip(self.places, found, strict=False):
+        for at, number in zip(self.places, read, strict=False):
             out[at] = number
-        for place in found[len(self.places) :]:
+        for place in read[len(self.places) :]:
             out[place] = 1.0
         return out
 

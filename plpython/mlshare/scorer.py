@@ -13,7 +13,6 @@ from mlshare.errors import InvalidModelMetadata
 from mlshare.foreign import Adapter
 from mlshare.linear import Work
 from mlshare.prediction import Answer, Floats, Prediction
-from mlshare.rows import Usual
 from mlshare.runtime import BATCH_ROWS, MANY_ROWS, batches, one_row, open_session, run
 from mlshare.table import Table
 
@@ -92,9 +91,9 @@ class _Encoded:
         return rest
 
     def answer(self, row: Mapping[str, Any]) -> Answer:
-        usual, work = self._quick
+        usual = self._encoder.usual
         read = None if usual is None else usual.read(row)
-        found = self._one(self._encoder.encode_row(row)) if read is None else work(read)
+        found = self._one(self._encoder.encode_any(row)) if read is None else self._of_usual(read)
         return prediction.shares(found) if self._n_classes else prediction.value(found[0])
 
     @cached_property
@@ -103,13 +102,13 @@ class _Encoded:
         return one_row(self._session, _FEATURES, self._encoder.n_features, self._outputs[0], max(1, self._n_classes))
 
     @cached_property
-    def _quick(self) -> tuple[Usual | None, Work]:
-        """The way of a linear model and a usual row, if there is one."""
-        usual, found = self._encoder.usual, self._linear
-        if usual is None or found is None:
-            return None, self._one
-        agree = all(_same(self._one(row), found.answers(row)) for row in _probes(usual.width))
-        return (usual, found.of_usual(usual)) if agree else (None, self._one)
+    def _of_usual(self) -> Work:
+        """The same from what was read of a usual row."""
+        usual, found, one = self._encoder.usual, self._linear, self._one
+        assert usual is not None
+        if found is not None and all(_same(one(row), found.answers(row)) for row in _probes(usual.width)):
+            return found.of_usual(usual)
+        return lambda read: one(usual.numbers(read))
 
     def _run(self, matrix: Floats) -> Prediction:
         output: Floats = run(self._session, self._outputs, {_FEATURES: matrix})[0]

@@ -96,7 +96,7 @@ def test_the_quick_way_is_the_long_way(layout: Any, n: int) -> None:
     n_quick = 0
     for _ in range(500):
         row = {name: known[random.integers(len(known))] for name, known in VALUES.items()}
-        numbers = encoder._encode_any(row)
+        numbers = encoder.encode_any(row)
         assert encoder.encode_row(row) == numbers
         n_quick += encoder.usual.read(row) is not None
         score = float(np.array(numbers) @ weights[:, 0] + bias[0])

@@ -47,9 +47,10 @@ def _answer(loaded: cache.Entry, row: dict[str, Any], text: str, options: str | 
 
 
 def _with_options(loaded: cache.Entry, found: Answer, options: str) -> Answer:
-    from mlshare import results
+    from mlshare import prediction, results
 
-    return results.with_answer_threshold(loaded.scorer, found, opt.parse(options, opt.PREDICT).get("threshold"))
+    threshold = opt.parse(options, opt.PREDICT).get("threshold")
+    return prediction.answer(results.with_threshold(loaded.scorer, found.as_prediction(), threshold))
 
 
 @routine
