@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +56,10 @@ class Answer:
             probabilities=None if self.probabilities is None else np.array([self.probabilities]),
             labels=None if self.label is None else np.array([self.label], dtype=np.int32),
         )
+
+
+Row: TypeAlias = Mapping[str, Any]  # JSON values by column name
+RowWork: TypeAlias = Callable[[Row], Answer]
 
 
 def answer(prediction: Prediction, row: int = 0) -> Answer:
