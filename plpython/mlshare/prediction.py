@@ -81,7 +81,7 @@ def value(found: float) -> Answer:
 
 def shares(found: list[float]) -> Answer:
     """The answer of a classification, of finite probabilities [C]; ScoringFailed otherwise. The first of equal wins."""
-    if not all(map(math.isfinite, found)):
+    if not math.isfinite(sum(found)):
         raise _not_finite()
     return Answer(probabilities=found, label=found.index(max(found)))
 
