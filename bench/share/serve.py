@@ -40,7 +40,6 @@ from mlshare_tools import cluster  # noqa: E402
 DATABASE = "mlshare_bench_serve"
 FILES = 5
 MOST_TIMES, MOST_MILLISECONDS = 1.1, 50
-ROUNDS = 3
 TABLE = """
 WITH t AS (
     INSERT INTO mlshare_share.version_table
@@ -69,6 +68,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rows", type=int, default=5_000_000)
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--recipients", type=int, default=200)
+    parser.add_argument("--rounds", type=int, default=3, help="of reading")
     return parser.parse_args()
 
 
@@ -206,7 +206,7 @@ def main() -> int:
             urls = [f"http://127.0.0.1:{plain}/{n}.parquet" for n in range(FILES)]
             ways = (("plain", *urls), ("reader", *urls), ("share", f"{profile}#BENCH.S.LARGE"))
             # In turn, so that a machine that is now slower and now faster favours none.
-            rounds = [[client(python, *way)["seconds"] for way in ways] for _ in range(ROUNDS)]
+            rounds = [[client(python, *way)["seconds"] for way in ways] for _ in range(args.rounds)]
             alone, bare, shared = map(min, zip(*rounds, strict=True))
             first, last, lines = many_files(port, tokens[0])
             table = "/shares/BENCH/schemas/S/tables/LARGE"
@@ -231,7 +231,7 @@ def main() -> int:
         Row("half of the requests are answered within", load["p50"] * 1000, "ms"),
         Row("99 of 100 are answered within", load["p99"] * 1000, "ms"),
     ]
-    how = f"{args.rows:,} rows of 10 columns in {FILES} files, best of {3 * ROUNDS}; recipients for {args.seconds} s."
+    how = f"{args.rows:,} rows of 10 columns in {FILES} files, best of {3 * args.rounds}; recipients for {args.seconds} s."
     return report.conclude("share_serve", "Serving shares", found, where, how)
 
 
