@@ -231,7 +231,8 @@ def main() -> int:
         Row("half of the requests are answered within", load["p50"] * 1000, "ms"),
         Row("99 of 100 are answered within", load["p99"] * 1000, "ms"),
     ]
-    how = f"{args.rows:,} rows of 10 columns in {FILES} files, best of {3 * args.rounds}; recipients for {args.seconds} s."
+    rounds, duration = 3 * args.rounds, args.seconds
+    how = f"{args.rows:,} rows of 10 columns in {FILES} files, best of {rounds}; recipients for {duration} s."
     return report.conclude("share_serve", "Serving shares", found, where, how)
 
 
