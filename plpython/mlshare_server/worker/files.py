@@ -136,7 +136,7 @@ class Parts:
         self._stack = ExitStack()
         self._sink = Hashed(self._stack.enter_context(self.storage.create(path)))
         sample = first.slice(0, SAMPLE)
-        options = {"version": "2.6", "use_dictionary": repetitive(sample)}
+        options: dict[str, Any] = {"version": "2.6", "use_dictionary": repetitive(sample)}
         options["compression"] = compressible(sample, self.compression, **options)
         self._writer = pq.ParquetWriter(pa.PythonFile(self._sink, mode="w"), self.schema, **options)
 
@@ -177,8 +177,8 @@ def compressible(sample: pa.Table, codec: str, **options: Any) -> dict[str, str]
 
     def pays(column: pq.ColumnChunkMetaData) -> bool:
         # Less than a byte for each row: NULLs and the like, which tell nothing of the rows to come.
-        before = column.total_uncompressed_size
-        return before < len(sample) or column.total_compressed_size <= before * (1 - LEAST_SAVED)
+        before, after = int(column.total_uncompressed_size), int(column.total_compressed_size)
+        return before < len(sample) or after <= before * (1 - LEAST_SAVED)
 
     columns = [group.column(number) for number in range(group.num_columns)]
     return {column.path_in_schema: codec if pays(column) else "none" for column in columns}
