@@ -124,6 +124,7 @@ HEAVY = {
 }
 
 
+@pytest.mark.alone
 def test_importing_the_routines_is_light() -> None:
     """The installed package loads no library and takes less than 50 ms of a processor, at its best of twenty."""
     seconds = [1.0]
