@@ -39,10 +39,10 @@ def rank(item: pytest.Item) -> int:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """Give a process a server, which goes when all tests have ended: the first one the server of a single process."""
+    """Give a process a server, which goes when all tests have ended."""
     servers = ExitStack()
     node.config.add_cleanup(servers.close)
-    own = servers.enter_context(serving(shared=node.gateway.id == "gw0"))
+    own = servers.enter_context(serving(own=True))
     node.workerinput["server"] = (own.dsn, own.home)
 
 

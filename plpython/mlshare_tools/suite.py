@@ -62,8 +62,8 @@ class Report:
 
     def pytest(self, *arguments: str, env: dict[str, str] | None = None) -> str:
         """Run pytest in several processes, then by itself what must run alone, and add its numbers to ours."""
-        rounds = (("--alone=not", "-n", str(processes())), ("--alone=only",))
-        runs = [self.pytest_once(*words, *arguments, env=env) for words in rounds]
+        together = self.pytest_once("together", "-n", str(processes()), *arguments, "--alone=not", env=env)
+        runs = [together, self.pytest_once("alone", *arguments, "--alone=only", "-n", "0", env=env)]
         ran = {name: sum(counts[name] for _, counts in runs) for name in COUNTS}
         for name in COUNTS:
             self.counts[name] += ran[name]
@@ -72,9 +72,9 @@ class Report:
             raise ToolError(f"pytest ended with {max(ends)}")
         return ", ".join(f"{ran[name]} {name}" for name in COUNTS)
 
-    def pytest_once(self, *arguments: str, env: dict[str, str] | None) -> tuple[int, dict[str, int]]:
+    def pytest_once(self, name: str, *arguments: str, env: dict[str, str] | None) -> tuple[int, dict[str, int]]:
         """One run of pytest: how it ended, and its numbers."""
-        result = self.cluster.home / "junit.xml"
+        result = self.cluster.home / f"junit-{name}.xml"
         result.unlink(missing_ok=True)
         python = self.cluster.environments.tools / "bin" / "python"
         status = self.call(python, "-m", "pytest", f"--junitxml={result}", *arguments, env=env)
@@ -163,10 +163,12 @@ def run(cluster: Cluster, arguments: Sequence[str]) -> int:
     cluster.environments.ensure_extras("test", "lint", "server")
     report = Report(cluster)
     bases = docker_bases(report)
-    # Building an image is mostly waiting for packages: all at once, and beside the linters.
+    # All of this is mostly waiting for packages: at once, and beside the linters.
     with ThreadPoolExecutor(len(bases) + 1) as pool:
+        clients = pool.submit(cluster.environments.ensure_clients)
         images = {base: pool.submit(build_image, report, base) for base in bases}
         lint(report)
+        report.part("environment of data share clients", lambda: f"{clients.result()}")
         for base, image in images.items():
             report.part(f"image from {base}", image.result)
     where = f"the private cluster (PostgreSQL {cluster.server.major})"
