@@ -76,10 +76,11 @@ def serving(own: bool = False) -> Iterator[Server]:
         return
     from testcontainers.community.postgres import PostgresContainer
 
-    words = {"username": "postgres", "password": "postgres", "dbname": "postgres", "shm_size": "1g"}
-    # Its files in memory, as far as they fit: to make a database takes a third of the time there.
-    files = {"tmpfs": {"/var/lib/postgresql/data": "size=3g"}} if memory_has_room() else {}
-    with PostgresContainer(IMAGE, driver=None, **words, **files) as container:
+    names = {"username": "postgres", "password": "postgres", "dbname": "postgres"}
+    container = PostgresContainer(IMAGE, driver=None, shm_size="1g", **names)
+    if memory_has_room():
+        container.with_tmpfs_mount("/var/lib/postgresql/data", "size=3g")
+    with container:
         yield Server(container.get_connection_url(), "docker")
 
 
