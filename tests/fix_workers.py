@@ -13,7 +13,24 @@ import pytest
 from fix_server import serving
 
 # What takes longest starts first, so that no process is left with it at the end.
-SLOWEST: tuple[str, ...] = ()
+SLOWEST = (
+    "backend/test_bank.py",
+    "security/test_partitions.py",
+    "backend/test_compile.py",
+    "security/test_evil_owner.py",
+    "backend/test_seed_partitions.py",
+    "sharing/test_openapi.py",
+    "unit/test_build_cluster.py",
+    "unit/test_build_real.py",
+    "security/test_hostile_onnx.py",
+    "sharing/test_client_official.py",
+    "sharing/test_server_attacks.py",
+    "sharing/test_consumer_hostile.py",
+    "backend/test_matrix.py",
+    "backend/test_partitions.py",
+    "unit/test_fit.py",
+    "backend/test_training_process.py",
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
