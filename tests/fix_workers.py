@@ -41,9 +41,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Choose by --alone; order for several processes."""
     if chosen := config.getoption("--alone"):
-        kept = [item for item in items if bool(item.get_closest_marker("alone")) == (chosen == "only")]
-        config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
-        items[:] = kept
+        sides: dict[bool, list[pytest.Item]] = {True: [], False: []}
+        for item in items:
+            sides[bool(item.get_closest_marker("alone"))].append(item)
+        items[:] = sides[chosen == "only"]
+        config.hook.pytest_deselected(items=sides[chosen == "not"])
     if hasattr(config, "workerinput"):
         items.sort(key=rank)
 
