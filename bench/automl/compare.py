@@ -68,12 +68,7 @@ def tables(bank: Path | None) -> Iterator[tuple[str, str, Table]]:
         yield (
             "bank",
             "classification",
-            Table(
-                tuple(
-                    column(name, list(v))
-                    for name, v in zip(rows[0], zip(*rows[1:], strict=True), strict=True)
-                )
-            ),
+            Table(tuple(column(name, list(v)) for name, v in zip(rows[0], zip(*rows[1:], strict=True), strict=True))),
         )
     for name in ("breast_cancer", "wine", "digits"):
         yield name, "classification", table_of(*getattr(datasets, f"load_{name}")(return_X_y=True))
@@ -149,14 +144,9 @@ def measure(task: Task, name: str, run: Callable[[int], tuple[Floats, int]]) -> 
     if seconds < 20:
         same = "yes" if np.array_equal(answers, run(1)[0]) else "no"
     if task.task == "classification":
-        shown = [
-            f"{metrics.score(m, task.task, task.y_test, answers):.4f}" for m in ("neg_log_loss", "accuracy")
-        ]
+        shown = [f"{metrics.score(m, task.task, task.y_test, answers):.4f}" for m in ("neg_log_loss", "accuracy")]
     else:
-        shown = [
-            f"{metrics.score(m, task.task, task.y_test, answers):.4g}"
-            for m in ("neg_mean_squared_error", "r2")
-        ]
+        shown = [f"{metrics.score(m, task.task, task.y_test, answers):.4g}" for m in ("neg_mean_squared_error", "r2")]
     return [task.name, name, *shown, f"{seconds:.1f}", str(trials), same]
 
 
@@ -171,9 +161,7 @@ def main() -> None:
     """Print the comparison as Markdown."""
     for package, module in (("optuna", "optuna"), ("flaml", "flaml.automl")):
         needs = [r for r in requires(package) or [] if "extra ==" not in r]
-        print(
-            f"{package} {version(package)}: import {import_seconds(module):.2f} s; requires {', '.join(needs)}"
-        )
+        print(f"{package} {version(package)}: import {import_seconds(module):.2f} s; requires {', '.join(needs)}")
     heads = [
         "data",
         "engine",

@@ -16,7 +16,7 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +30,9 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 sys.path.append(str(Path(__file__).parents[1] / "speed"))
-from place import Place
+import report
+from place import Place, one
+from report import Row, at_most
 
 from mlshare import build, child
 from mlshare.table import Column, Table
@@ -159,7 +161,7 @@ def processor_seconds() -> float:
     return sum(one.ru_utime + one.ru_stime for one in used)
 
 
-def main() -> None:
+def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("dsn", nargs="?", help="a superuser's, of a server on this machine")
     options.add_argument("--groups", type=int, default=1000)
@@ -167,32 +169,47 @@ def main() -> None:
     options.add_argument("--columns", type=int, default=16)
     options.add_argument("--repeats", type=int, default=3)
     args = options.parse_args()
+    how = f"{args.groups} groups of {args.rows} rows and {args.columns} columns, {CORES} cores, best of {args.repeats}."
+    return report.conclude(
+        "partitions_build", "Building partitioned models", list(measured(args)), where(args.dsn), how
+    )
+
+
+def where(dsn: str | None) -> str:
+    if dsn is None:
+        return report.machine("none")
+    with psycopg.connect(dsn) as connection:
+        return report.machine(one(connection, "SELECT current_setting('server_version')"))
+
+
+def measured(args: argparse.Namespace) -> Iterator[Row]:
+    """Every row of the table."""
     rows = Rows.make(args.groups, args.rows, args.columns)
     given = table(rows)
-    print(f"{rows.groups} groups of {rows.size} rows and {args.columns} columns, {CORES} cores, best of {args.repeats}")
-    print(f"{'':36} {'seconds':>9} {'of the loop':>12} {'processor':>11} {'of the loop':>12}")
-    wall, spent = peer = best(lambda: loop(rows), args.repeats)
-    print(f"{'scikit-learn, pool of processes':36} {wall:9.2f} {'':12} {spent:11.2f}")
+    peer, of_peer = best(lambda: loop(rows), args.repeats)
+    yield Row("scikit-learn, pool of processes, rows in memory", peer, "s")
     wall, spent = best(lambda: built(given, rows), args.repeats)
-    shown("mlshare, child process", wall, peer[0])
-    print(f"{'  processor time':58} {spent:11.2f} {spent / peer[1]:12.2f}")
+    yield Row("mlshare, the child process", wall, "s")
+    yield at_most("the child process: over the loop", wall / peer, "times", BOUND)
+    yield Row("the child process: processor time over the loop's", spent / of_peer, "times")
     if args.dsn:
-        place = Place(args.dsn, "bench_partitions")
-        with ExitStack() as stack:
-            stack.callback(place.remove)
-            place.make()
-            connection = stack.enter_context(place.session())
-            fill(connection, rows)
-            whole, _ = best(lambda: loop(read(place.url, args.columns)), args.repeats)
-            print(f"{'scikit-learn, and reading the table':36} {whole:9.2f}")
-            wall, _ = best(lambda: trained(connection, rows), args.repeats)
-            shown("mlshare, create_model2", wall, whole)
-    print(f"models made: {built(given, rows)}; memory of the largest process of a build: {_peak_mb():.0f} MB")
+        yield from in_server(args, rows)
+    yield Row("memory of the largest process of a build", _peak_mb(), "MB")
 
 
-def shown(name: str, wall: float, peer: float) -> None:
-    ratio = wall / peer
-    print(f"{name:36} {wall:9.2f} {ratio:12.2f}  bound {BOUND}: {'holds' if ratio <= BOUND else 'MISSED'}")
+def in_server(args: argparse.Namespace, rows: Rows) -> Iterator[Row]:
+    """The whole way from a table to a stored model."""
+    place = Place(args.dsn, "bench_partitions")
+    with ExitStack() as stack:
+        stack.callback(place.remove)
+        place.make()
+        connection = stack.enter_context(place.session())
+        fill(connection, rows)
+        peer, _ = best(lambda: loop(read(place.url, args.columns)), args.repeats)
+        yield Row("scikit-learn, and reading the table", peer, "s")
+        wall, _ = best(lambda: trained(connection, rows), args.repeats)
+    yield Row("mlshare, create_model2", wall, "s")
+    yield at_most("create_model2: over the loop that reads", wall / peer, "times", BOUND)
 
 
 def _peak_mb() -> float:
@@ -200,4 +217,4 @@ def _peak_mb() -> float:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -11,6 +11,7 @@ import json
 import statistics
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ import psycopg
 from partitions import C, Rows, fill
 
 sys.path.append(str(Path(__file__).parents[1] / "speed"))
+import report
 from place import Place, one
+from report import Row, at_most
 
 SETTINGS = {"ALGO_NAME": "ALGO_GENERALIZED_LINEAR_MODEL", "GLMS_RIDGE_REGRESSION": "GLMS_RIDGE_REG_ENABLE"}
 CREATE = "CALL dbms_data_mining.create_model2(%s, 'CLASSIFICATION', %s, %s, target_column_name => 'y')"
@@ -88,13 +91,7 @@ def routing(connection: psycopg.Connection[Any], repeats: int, n_calls: int) -> 
     return dict(zip(calls, (1e6 * s / n_calls for s in found), strict=True))
 
 
-def line(name: str, value: float, unit: str, ratio: float | None = None, bound: float | None = None) -> None:
-    share = f"{ratio:8.2f}" if ratio is not None else ""
-    verdict = "" if bound is None or ratio is None else f"  bound {bound}: {'holds' if ratio <= bound else 'MISSED'}"
-    print(f"{name:48} {value:9.2f} {unit:3} {share}{verdict}")
-
-
-def main() -> None:
+def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("dsn", help="a superuser's, of a server on this machine")
     options.add_argument("--groups", type=int, default=1000)
@@ -106,36 +103,42 @@ def main() -> None:
     place.make()
     try:
         with place.session() as connection:
-            report(connection, args)
+            found = list(measured(connection, args))
+            where = report.machine(one(connection, "SELECT current_setting('server_version')"))
     finally:
         place.remove()
+    how = f"{args.groups} partitions of {args.rows} rows and 16 columns, medians of {args.repeats} interleaved runs."
+    return report.conclude("partitions_scoring", "Scoring with partitioned models", found, where, how)
 
 
-def report(connection: psycopg.Connection[Any], args: argparse.Namespace) -> None:
-    rows = Rows.make(args.groups, args.rows, 16)
+def prepare(connection: psycopg.Connection[Any], rows: Rows) -> None:
+    """One model of all rows, and one with a sub-model for each group."""
     fill(connection, rows)
     whole = ", ".join(f"x{i}" for i in range(16)) + ", y"
     create(connection, "whole", f"SELECT {whole} FROM public.rows", GLMS_RIDGE_VALUE=str(1 / C))
     parts = {"ODMS_PARTITION_COLUMNS": "g", "ODMS_MAX_PARTITIONS": str(rows.groups + 10)}
     create(connection, "parts", "SELECT * FROM public.rows", **parts, GLMS_RIDGE_VALUE=str(1 / C))
-    n = one(connection, "SELECT count(*) FROM rows")
-    print(f"{rows.groups} partitions, {n} rows of 16 columns, median of {args.repeats}")
+
+
+def measured(connection: psycopg.Connection[Any], args: argparse.Namespace) -> Iterator[Row]:
+    """Every row of the table."""
+    prepare(connection, Rows.make(args.groups, args.rows, 16))
     plain, parted = scoring(connection, args.repeats)
-    line("ml_predict_table, one model", plain, "s")
-    line("ml_predict_table, partitioned", parted, "s", parted / plain, BOUNDS["table"])
+    yield Row("ml_predict_table, one model", plain, "s")
+    yield Row("ml_predict_table, partitioned", parted, "s")
+    yield at_most("partitioned: over one model", parted / plain, "times", BOUNDS["table"])
     plain, parted = adding(connection, args.repeats, args.rows)
-    line("a model of the new rows alone", plain, "s")
-    line("add_partition of them", parted, "s", parted / plain, BOUNDS["add"])
+    yield Row("a model of the new rows alone", plain, "s")
+    yield Row("add_partition of them", parted, "s")
+    yield at_most("add_partition: over the model alone", parted / plain, "times", BOUNDS["add"])
     found = routing(connection, args.repeats, args.calls)
     for name, value in found.items():
-        line(name, value, "µs")
+        yield Row(name, value, "µs")
     more = found["ml_predict_row, partitioned"] - found["ml_predict_row, one model"]
-    line("the way to the partition, per row", more, "µs", more, BOUNDS["route"])
-    named = found["ora_dm_partition_name"]
-    inside = named - found["an empty function"]
-    line("ora_dm_partition_name, above an empty function", inside, "µs", inside, BOUNDS["route"])
-    line("ora_dm_partition_name, all but to_json", named - found["to_json"], "µs")
+    yield at_most("the way to the partition", more, "µs", BOUNDS["route"])
+    inside = found["ora_dm_partition_name"] - found["an empty function"]
+    yield at_most("ora_dm_partition_name: above an empty function", inside, "µs", BOUNDS["route"])
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

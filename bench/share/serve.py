@@ -30,14 +30,16 @@ import pyarrow.parquet as pq
 from psycopg.conninfo import make_conninfo
 
 CHECKOUT = Path(__file__).parents[2]
-sys.path[:0] = [str(CHECKOUT / "plpython"), str(CHECKOUT / "tests")]
+sys.path[:0] = [str(CHECKOUT / part) for part in ("plpython", "tests", "bench/speed")]
+import report  # noqa: E402
+from report import Row, at_most  # noqa: E402
+
 from mlshare_server.server.tokens import hash_of, new_token  # noqa: E402
 from mlshare_tools import cluster  # noqa: E402
 
 DATABASE = "mlshare_bench_serve"
 FILES = 5
 MOST_TIMES, MOST_MILLISECONDS = 1.1, 50
-ROUNDS = 3
 TABLE = """
 WITH t AS (
     INSERT INTO mlshare_share.version_table
@@ -66,6 +68,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rows", type=int, default=5_000_000)
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--recipients", type=int, default=200)
+    parser.add_argument("--rounds", type=int, default=3, help="of reading")
     return parser.parse_args()
 
 
@@ -180,11 +183,6 @@ def many_files(port: int, token: str) -> tuple[float, float, int]:
     return min(tries)
 
 
-def verdict(bound: float, value: float) -> str:
-    """What is said of a bound."""
-    return f"bound {bound}: {'holds' if value <= bound else 'MISSED'}"
-
-
 def main() -> int:
     args = arguments()
     python = cluster.existing().environments.ensure_clients()
@@ -208,7 +206,7 @@ def main() -> int:
             urls = [f"http://127.0.0.1:{plain}/{n}.parquet" for n in range(FILES)]
             ways = (("plain", *urls), ("reader", *urls), ("share", f"{profile}#BENCH.S.LARGE"))
             # In turn, so that a machine that is now slower and now faster favours none.
-            rounds = [[client(python, *way)["seconds"] for way in ways] for _ in range(ROUNDS)]
+            rounds = [[client(python, *way)["seconds"] for way in ways] for _ in range(args.rounds)]
             alone, bare, shared = map(min, zip(*rounds, strict=True))
             first, last, lines = many_files(port, tokens[0])
             table = "/shares/BENCH/schemas/S/tables/LARGE"
@@ -219,17 +217,23 @@ def main() -> int:
                 server.wait()
     with psycopg.connect(args.dsn, autocommit=True) as admin:
         admin.execute(f"DROP DATABASE {DATABASE} WITH (FORCE)")
-    print(f"{args.rows} rows x 10 columns in {FILES} files, best of {3 * ROUNDS}")
-    print(f"pandas, plain file server            {alone:6.2f} s")
-    print(f"the client's code, plain file server {bare:6.2f} s  {bare / alone:5.2f} of pandas")
-    print(f"load_as_pandas, our server           {shared:6.2f} s  {shared / alone:5.2f} of pandas  "
-          f"{verdict(MOST_TIMES, shared / alone)}; {shared / bare:.2f} of its own code")  # fmt: skip
-    print(f"query of 10,000 files: first line {first:.0f} ms  {verdict(MOST_MILLISECONDS, first)}, "
-          f"last of {lines} lines {last:.0f} ms")  # fmt: skip
-    print(f"{args.recipients} recipients for {args.seconds} s: {load['requests']} requests, {load['failed']} failed  "
-          f"{verdict(0, load['failed'])}, {load['per_second']:.0f}/s, "
-          f"p50 {load['p50'] * 1000:.0f} ms, p99 {load['p99'] * 1000:.0f} ms")  # fmt: skip
-    return 0 if not load["failed"] else 1
+        where = report.machine(admin.info.parameter_status("server_version") or "")
+    found = [
+        Row("pandas, plain file server", alone, "s"),
+        Row("the client's code, plain file server: over pandas", bare / alone, "times"),
+        at_most("load_as_pandas, our server: over pandas", shared / alone, "times", MOST_TIMES),
+        at_most("query of 10,000 files: first line", first, "ms", MOST_MILLISECONDS),
+        Row(f"query of 10,000 files: the last of {lines} lines", last, "ms"),
+        Row("recipients at once", args.recipients, ""),
+        Row("their requests", load["requests"], ""),
+        at_most("their requests that failed", load["failed"], "", 0),
+        Row("requests per second", load["per_second"], ""),
+        Row("half of the requests are answered within", load["p50"] * 1000, "ms"),
+        Row("99 of 100 are answered within", load["p99"] * 1000, "ms"),
+    ]
+    rounds, duration = 3 * args.rounds, args.seconds
+    how = f"{args.rows:,} rows of 10 columns in {FILES} files, best of {rounds}; recipients for {duration} s."
+    return report.conclude("share_serve", "Serving shares", found, where, how)
 
 
 if __name__ == "__main__":

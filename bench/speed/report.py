@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 PACKAGES = ("numpy", "scikit-learn", "onnxruntime", "psycopg", "pandas", "pyarrow", "duckdb", "adbc-driver-postgresql")
+RESULTS = Path(__file__).parents[1] / "results"
 HEAD = "| what | measured | bound | |\n|---|---:|---:|---|"
 
 
@@ -62,7 +63,7 @@ def summary(rows: Sequence[Row]) -> str:
 
 
 def machine(server: str) -> str:
-    """Where this was measured, and with what."""
+    """Where this was measured, and with what; ``server`` is the version of PostgreSQL."""
     text = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     names = [x.partition(":")[2].strip() for x in text.splitlines() if x.startswith("model name")]
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
@@ -82,6 +83,13 @@ def _version(package: str) -> str | None:
         return None
 
 
-def document(rows: Sequence[Row], where: str, how: str) -> str:
-    """The file under bench/results."""
-    return f"# Speed\n\n{how}\n\n{where}\n\n{table(rows)}\n\n{summary(rows)}\n"
+def document(title: str, rows: Sequence[Row], where: str, how: str) -> str:
+    """A file under bench/results."""
+    return f"# {title}\n\n{how}\n\n{where}\n\n{table(rows)}\n\n{summary(rows)}\n"
+
+
+def conclude(name: str, title: str, rows: Sequence[Row], where: str, how: str) -> int:
+    """Prints a benchmark's table and writes it to bench/results/NAME.md; 1 if a bound is missed."""
+    (RESULTS / f"{name}.md").write_text(document(title, rows, where, how))
+    print(f"{how}\n\n{table(rows)}\n\n{summary(rows)}", flush=True)
+    return int(bool(missed(rows)))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import data
 import others
@@ -19,8 +18,7 @@ import tables
 from place import Place, one
 from report import Row
 
-BENCH = Path(__file__).parents[1]
-RESULTS = BENCH / "results" / "speed.md"
+RESULTS = report.RESULTS / "speed.md"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -66,7 +64,7 @@ def main() -> int:
                 found.append(row)
                 print(report.line(row), flush=True)
                 # A run that is ended early leaves what it has measured.
-                RESULTS.write_text(report.document(found, where, how(args)))
+                RESULTS.write_text(report.document("Speed", found, where, how(args)))
     finally:
         place.remove()
     print(report.summary(found))

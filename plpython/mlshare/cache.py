@@ -38,8 +38,10 @@ _entries: OrderedDict[Key, Entry] = OrderedDict()
 _partitions: OrderedDict[Key, Scorer] = OrderedDict()
 
 
-# What was made of an entry for a caller, row after row: the same look-up (see catalog.find) means the same rights.
-_last: tuple[catalog.Model, Entry, Entry] | None = None
+# What was found for a look-up (see catalog.find), row after row: the model, the entry, and the entry as the caller may
+# use it. The same look-up means the same rights. It holds the model, so that no other can come to have its id.
+_kept: dict[int, tuple[catalog.Model, Entry, Entry]] = {}
+_MOST_KEPT = 16
 
 
 def entry(model: catalog.Model) -> Entry:
@@ -47,18 +49,22 @@ def entry(model: catalog.Model) -> Entry:
 
     A partitioned model comes as the caller may use it: with the partitions that the caller has PREDICT on.
     """
-    global _last
-    key = (model.owner, model.handle, 0, model.digest)
-    found = _entries.get(key)
-    if found is None:
-        found = _load(model, key)
+    _, found, usable = _kept.get(id(model)) or _keep(model)
     found.hits += 1
+    return usable
+
+
+def _keep(model: catalog.Model) -> tuple[catalog.Model, Entry, Entry]:
+    key = (model.owner, model.handle, 0, model.digest)
+    found = _entries.get(key) or _load(model, key)
     _entries.move_to_end(key)
-    if not _is_partitioned(found.scorer):
-        return found
-    if _last is None or _last[0] is not model or _last[1] is not found:
-        _last = model, found, replace(found, scorer=_scorer(model, found.scorer.directory))
-    return _last[2]
+    usable = found
+    if _is_partitioned(found.scorer):
+        usable = replace(found, scorer=_scorer(model, found.scorer.directory))
+    if len(_kept) >= _MOST_KEPT:
+        _kept.clear()
+    kept = _kept[id(model)] = (model, found, usable)
+    return kept
 
 
 def _is_partitioned(scorer: AnyScorer) -> TypeGuard[PartitionedScorer]:
@@ -94,11 +100,6 @@ def _scorer(model: catalog.Model, directory: Directory) -> PartitionedScorer:
 
 def partitions(model: catalog.Model, wanted: Sequence[Partition]) -> list[Scorer]:
     """Open sub-models; those that are not loaded yet are read together."""
-    if len(wanted) == 1:  # row after row
-        key = (model.owner, model.handle, wanted[0].id, wanted[0].digest)
-        if key in _partitions:
-            _partitions.move_to_end(key)
-            return [_partitions[key]]
     keys = [(model.owner, model.handle, p.id, p.digest) for p in wanted]
     missing = [p for p, key in zip(wanted, keys, strict=True) if key not in _partitions]
     for partition, opened in zip(missing, loading.open_partitions(model, missing) if missing else (), strict=True):
@@ -122,6 +123,8 @@ def _shrink() -> None:
     """Lets go of what was not used for the longest time until the rest fits; the newest model stays in any case."""
     limit = loading.limit("cache_size") << 20
     total = sum(e.size for e in _entries.values()) + sum(map(_size, _partitions.values()))
+    if total > limit:
+        _kept.clear()  # it holds models, too
     while total > limit and _partitions:
         total -= _size(_partitions.popitem(last=False)[1])
     while total > limit and len(_entries) > 1:
@@ -130,13 +133,13 @@ def _shrink() -> None:
 
 def _forget_old(key: Key) -> None:
     """Earlier versions of what is about to be loaded. Sub-models stay: most partitions of a new version are the old."""
+    _kept.clear()
     for other in [k for k in _entries if k[:3] == key[:3]]:
         del _entries[other]
 
 
 def forget(owner: str, handle: str) -> None:
-    global _last
-    _last = None
+    _kept.clear()
     for kept in (_entries, _partitions):
         for key in [k for k in kept if k[:2] == (owner, handle)]:
             del kept[key]

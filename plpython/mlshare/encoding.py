@@ -10,9 +10,9 @@ from typing import Any, Literal, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from mlshare import rows
 from mlshare.errors import FeatureTypeMismatch, InvalidFeatureValue, InvalidModelMetadata, MissingFeature
 from mlshare.features import Category, Feature, Matrix, Moment, Numeric, Text, Writer
-from mlshare.rows import Usual
 from mlshare.table import Column, Kind, Table
 
 Layout = Literal["onehot", "ordinal"]
@@ -88,9 +88,9 @@ class Encoder:
         return tuple((f.name, f.writer(self.spans[f.name].start)) for f in self.features)
 
     @cached_property
-    def usual(self) -> Usual | None:
+    def usual(self) -> rows.Usual | None:
         """The quick way for a usual row, if there is one."""
-        return Usual.of(self)
+        return rows.usual(self.features)
 
     def encode_row(self, row: Mapping[str, Any]) -> list[float]:
         """The n_features numbers of one row of JSON values; equal to ``encode`` of the same row.

@@ -57,7 +57,7 @@ class Adapter:
 
         return rest
 
-    def answer(self, row: Mapping[str, Any]) -> Answer:
+    def of_row(self, row: Mapping[str, Any]) -> Answer:
         return prediction.answer(self._batch([_from_row(row, c) for c in self._manifest.inputs]))
 
     def _batch(self, arrays: Sequence[NDArray[Any]]) -> Prediction:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from functools import cached_property
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from mlshare.errors import InvalidFeatureValue, InvalidPartitionKey, MissingKeyColumn, PartitionKeyType
@@ -31,7 +32,9 @@ KINDS: dict[str, KeyKind] = {
     "date": "date",
     **dict.fromkeys(("text", "varchar", "bpchar", "char", "name", "enum", "uuid"), "text"),
 }
+_TYPES: dict[KeyKind, type] = {"number": int, "boolean": bool, "date": str, "text": str}  # as JSON mostly has them
 _DATE = re.compile(r"(\d{4,}-\d\d-\d\d)(?:[T ]00:00:00(?:\.0+)?)?")
+_INTEGER = re.compile(r"0|-?[1-9]\d{0,17}")
 _BOOLEANS = {"t": "true", "true": "true", "1": "true", "f": "false", "false": "false", "0": "false"}
 _DIGITS = 15  # that a float is sure to keep
 _EXACT = 2.0**53  # below this, integers are themselves as floats
@@ -90,20 +93,6 @@ def of_row(columns: Sequence[KeyColumn], row: Mapping[str, Any], document: str |
 
     Errors: MissingKeyColumn, InvalidFeatureValue.
     """
-    key = []
-    for name, kind in columns:
-        value = row.get(name)
-        # The most frequent cases: this is done for every row.
-        if type(value) is str and kind == "text":
-            key.append(value.rstrip(" "))
-        elif type(value) is int and kind == "number":
-            key.append(str(value))
-        else:
-            return _any_of_row(columns, row, document)
-    return tuple(key)
-
-
-def _any_of_row(columns: Sequence[KeyColumn], row: Mapping[str, Any], document: str | None) -> Key | None:
     for column in columns:
         if column.name not in row:
             raise MissingKeyColumn(column=column.name)
@@ -156,6 +145,22 @@ class Router:
         return {key: i for i, key in enumerate(self.keys)}
 
     @cached_property
+    def usual(self) -> Callable[[Mapping[str, Any]], int | None]:
+        """From a row whose key is written as JSON mostly has it to the position of its key; None for any other row."""
+        names, types = [c.name for c in self.columns], tuple(_TYPES[c.kind] for c in self.columns)
+        read = (tuple(map(_as_read, key, types)) for key in self.keys)
+        found = {values: i for i, values in enumerate(read) if None not in values}
+        if len(names) > 1:
+            return _of_many(itemgetter(*names), types, found)
+        (name,), (kind,), single = names, types, {value: i for (value,), i in found.items()}
+
+        def of_one(row: Mapping[str, Any]) -> int | None:
+            value = row.get(name)
+            return single.get(value) if type(value) is kind else None
+
+        return of_one
+
+    @cached_property
     def known(self) -> dict[str, tuple[str, ...]]:
         """The strings that each key column has in some partition."""
         return {c.name: tuple(dict.fromkeys(k[i] for k in self.keys)) for i, c in enumerate(self.columns)}
@@ -190,6 +195,29 @@ class Router:
         last = np.full(len(self.keys) + 1, -1, np.int64)  # the last entry is for state -1
         last[state] = np.arange(len(self.keys))
         return made, last
+
+
+def _as_read(text: str, kind: type) -> Any:
+    """The value of JSON that is mostly meant by the text of a key; None if there is none of that type."""
+    if kind is bool:
+        return {"true": True, "false": False}.get(text)
+    if kind is int:
+        return int(text) if _INTEGER.fullmatch(text) else None
+    return text
+
+
+def _of_many(
+    pick: Callable[[Mapping[str, Any]], tuple[Any, ...]], types: tuple[type, ...], found: Mapping[tuple[Any, ...], int]
+) -> Callable[[Mapping[str, Any]], int | None]:
+    def work(row: Mapping[str, Any]) -> int | None:
+        try:
+            values = pick(row)
+        except KeyError:
+            return None
+        # True is 1 to a dictionary, and 1.0 may be a longer number cut short.
+        return found.get(values) if tuple(map(type, values)) == types else None
+
+    return work
 
 
 def _recoded(column: Column, known: Sequence[str]) -> Positions:

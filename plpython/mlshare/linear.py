@@ -7,7 +7,8 @@ decimals; of a regression it would show that bit, so those are left to the runti
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from array import array
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from operator import mul
@@ -16,9 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mlshare.prediction import Answer, Row, RowWork, shares
 from mlshare.rows import Usual
-
-Work = Callable[[list[float]], list[float]]
 
 # What mlshare.convert.graph.linear_model writes, as (operator, inputs, outputs).
 _START = [("MatMul", ["features", "c0"], ["n0"]), ("Add", ["n0", "c1"], ["n1"])]
@@ -41,15 +41,27 @@ class Linear:
         """The probabilities [C] of a row's features."""
         return self.link([sum(map(mul, own, row), start) for own, start in self.scores])
 
-    def of_usual(self, usual: Usual) -> Work:
-        """The same for what mlshare.rows reads of a usual row."""
+    def of_usual(self, usual: Usual, other: RowWork) -> RowWork:
+        """Scores usual rows; ``other`` scores all others."""
         n = len(usual.places)
-        scores = [([own[at] for at in usual.places], own.__getitem__, start) for own, start in self.scores]
+        scores = [(array("d", [own[at] for at in usual.places]), own.__getitem__, start) for own, start in self.scores]
 
-        def work(found: list[Any]) -> list[float]:
+        # An array has its numbers side by side, and a function its defaults, but not what it closes over. That counts
+        # where each row meets another sub-model, which is in no cache of the processor.
+        def work(
+            row: Row,
+            read: Callable[[Row], list[Any] | None] = usual.read,
+            scores: Sequence[tuple[array[float], Callable[[int], float], float]] = scores,
+            link: Callable[[list[float]], list[float]] = self.link,
+            other: RowWork = other,
+        ) -> Answer:
+            found = read(row)
+            if found is None:
+                return other(row)
+            ones = found[n:]
             # Of a 0/1 feature, the weight where the 1 is.
-            return self.link(
-                [sum(map(mul, single, found), sum(map(marked, found[n:]), start)) for single, marked, start in scores]
+            return shares(
+                link([sum(map(mul, single, found), sum(map(marked, ones), start)) for single, marked, start in scores])
             )
 
         return work

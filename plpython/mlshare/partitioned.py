@@ -15,7 +15,7 @@ from mlshare.columns import take
 from mlshare.encoding import Input
 from mlshare.errors import CorruptModel, ModelPrivilege, UnseenKey
 from mlshare.keys import Key, Router
-from mlshare.prediction import Answer, Prediction, answer
+from mlshare.prediction import Answer, Prediction, RowWork, answer
 from mlshare.table import Column, Table
 from mlshare.trunk import Trunk
 
@@ -89,14 +89,23 @@ class PartitionedScorer:
         self.inputs, self.known = directory.inputs, directory.known
         self.key_columns = tuple(k.name for k in trunk.keys)
         self.nbytes = directory.size
+        # Of usual rows, by the position of their key: what was found for an earlier row.
+        self._usual = directory.router.usual
+        self._seen: dict[int | None, Partition | None] = {}
+        self._works: dict[int | None, RowWork] = {}
 
     # --- one row -----------------------------------------------------------------------------------
 
     def partition_of(self, row: Mapping[str, Any], document: str | None = None) -> Partition | None:
         """The partition whose sub-model predicts a row; None if there is none. Errors: MissingKeyColumn."""
-        key = keys.of_row(self.directory.trunk.keys, row, document)
-        at = -1 if key is None else self.directory.router.position.get(key, -1)
-        return self._chosen(at, key)
+        at = self._usual(row)
+        if at in self._seen:
+            return self._seen[at]
+        if at is None:
+            key = keys.of_row(self.directory.trunk.keys, row, document)
+            return self._chosen(-1 if key is None else self.directory.router.position.get(key, -1), key)
+        found = self._seen[at] = self._chosen(at, self.directory.router.keys[at])
+        return found
 
     def scorer_of(self, row: Mapping[str, Any], document: str | None = None) -> Scorer | None:
         """The sub-model that predicts a row; None if there is none. Errors: MissingKeyColumn, UnseenKey, …"""
@@ -105,13 +114,21 @@ class PartitionedScorer:
 
     def answer(self, row: Mapping[str, Any], document: str | None = None) -> Answer:
         """Errors: MissingKeyColumn, UnseenKey, ModelPrivilege, and those of the sub-model."""
-        scorer = self.scorer_of(row, document)
+        at = self._usual(row)
+        work = self._works.get(at)
+        if work is None:
+            work = self._work(self.scorer_of(row, document))
+            if at is not None:
+                self._works[at] = work
+        return work(row)
+
+    def _work(self, scorer: Scorer | None) -> RowWork:
         if scorer is None:
-            return answer(self._nothing(1))
-        found = scorer.answer(row)
+            return lambda row: answer(self._nothing(1))
+        own = scorer.of_row
         if self.classes is None or scorer.classes == self.classes:
-            return found
-        return answer(self._as_ours(scorer, found.as_prediction()))
+            return own
+        return lambda row: answer(self._as_ours(scorer, own(row).as_prediction()))
 
     # --- many rows ---------------------------------------------------------------------------------
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +58,10 @@ class Answer:
         )
 
 
+Row: TypeAlias = Mapping[str, Any]  # JSON values by column name
+RowWork: TypeAlias = Callable[[Row], Answer]
+
+
 def answer(prediction: Prediction, row: int = 0) -> Answer:
     """What a prediction says about one of its rows."""
     values, probabilities, labels = prediction.values, prediction.probabilities, prediction.labels
@@ -77,7 +81,7 @@ def value(found: float) -> Answer:
 
 def shares(found: list[float]) -> Answer:
     """The answer of a classification, of finite probabilities [C]; ScoringFailed otherwise. The first of equal wins."""
-    if not all(map(math.isfinite, found)):
+    if not math.isfinite(sum(found)):
         raise _not_finite()
     return Answer(probabilities=found, label=found.index(max(found)))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
 
 DECIMALS = 4  # of probabilities in ml_results
 _SCALE: int = 10**DECIMALS
+_MOST_MADE = 2 * _SCALE + 2  # documents that are kept: of two classes all
 _PROBABILITIES = '"probabilities": '
 
 
@@ -34,12 +34,6 @@ def with_threshold(scorer: AnyScorer, prediction: Prediction, threshold: float |
     return prediction
 
 
-@lru_cache(maxsize=_SCALE + 1)
-def _decimal(share: int) -> str:
-    """A share as the text of a number between 0 and 1."""
-    return repr(share / _SCALE)
-
-
 def around_number(target: str) -> tuple[str, str]:
     """What stands before and after the number in the document of a regression."""
     return f'{{"predictions": {{{json.dumps(target)}: ', "}}"
@@ -55,6 +49,7 @@ class Results:
         self._target_key = json.dumps(scorer.target) + ": "
         self._class_keys = [json.dumps(name) + ": " for name in self.names]
         self._labels = [json.dumps(c) for c in self.classes]
+        self._made: dict[tuple[int, ...], str] = {}  # of two classes there are few, and making one takes a microsecond
         self._documents = [f'{{"predictions": {{{self._target_key}{label}}}' for label in self._labels]
 
     def of_number(self, value: float) -> dict[str, Any]:
@@ -69,7 +64,16 @@ class Results:
 
     def document(self, label: int, shares: Sequence[int]) -> str:
         """As of_class, as JSON."""
-        inner = ", ".join([k + _decimal(s) for k, s in zip(self._class_keys, shares, strict=False)])
+        key = (label, *shares)
+        made = self._made.get(key)
+        if made is None:
+            if len(self._made) >= _MOST_MADE:
+                self._made.clear()
+            made = self._made[key] = self._new_document(label, shares)
+        return made
+
+    def _new_document(self, label: int, shares: Sequence[int]) -> str:
+        inner = ", ".join([f"{k}{s / _SCALE!r}" for k, s in zip(self._class_keys, shares, strict=False)])
         return f"{self._documents[label]}{f', {_PROBABILITIES}{{{inner}}}' if shares else ''}}}"
 
     def of_two(self, least: float) -> list[str]:
@@ -79,8 +83,8 @@ class Results:
         rounded probability, in units of 0.0001, plus one if it was chosen.
         """
         turn = min(max(round(least * _SCALE), 0), _SCALE)
-        first = [self.document(0, (_SCALE - share, share)) for share in range(turn + 1)]
-        return [*first, *(self.document(1, (_SCALE - share, share)) for share in range(turn, _SCALE + 1))]
+        first = [self._new_document(0, (_SCALE - share, share)) for share in range(turn + 1)]
+        return [*first, *(self._new_document(1, (_SCALE - share, share)) for share in range(turn, _SCALE + 1))]
 
     def of_row(self, found: Answer) -> tuple[Any, dict[str, Any]] | None:
         """Label (or number) and document of one row; None if it has no prediction."""

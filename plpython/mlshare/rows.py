@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import accumulate
 from operator import call, itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from mlshare.features import Category, Numeric, Reader
-
-if TYPE_CHECKING:
-    from mlshare.encoding import Encoder
+from mlshare.features import Category, Feature, Numeric, Reader
 
 
 @dataclass(frozen=True)
@@ -26,23 +25,6 @@ class Usual:
     readers: tuple[Reader, ...]
     places: tuple[int, ...]
     width: int
-
-    @classmethod
-    def of(cls, encoder: Encoder) -> Usual | None:
-        """None for an encoder that has dates, timestamps or free text."""
-        single: list[tuple[int, str, Reader]] = []
-        marked: list[tuple[str, Reader]] = []
-        for feature in encoder.features:
-            at = encoder.spans[feature.name].start
-            if isinstance(feature, Category) and feature.onehot:
-                marked.append((feature.name, feature.reader(at)))
-            elif isinstance(feature, Category | Numeric):
-                single.append((at, feature.name, feature.reader()))
-            else:
-                return None
-        names = [*(name for _, name, _ in single), *(name for name, _ in marked)]
-        readers = (*(reader for _, _, reader in single), *(reader for _, reader in marked))
-        return cls(_picker(names), readers, tuple(at for at, _, _ in single), encoder.n_features)
 
     def read(self, row: Mapping[str, Any]) -> list[Any] | None:
         """What the readers make of a row: numbers, then places of a 1; None if anything in it is not usual."""
@@ -62,6 +44,31 @@ class Usual:
         for place in read[len(self.places) :]:
             out[place] = 1.0
         return out
+
+
+def usual(features: Sequence[Feature]) -> Usual | None:
+    """The quick way to the features of an encoder; None if it has dates, timestamps or free text.
+
+    Encoders of the same columns, as those of sub-models are, get the same one, which then is in the processor's cache.
+    """
+    return _usual(tuple(replace(f, impute=0.0) if isinstance(f, Numeric) else f for f in features))
+
+
+@lru_cache(maxsize=64)
+def _usual(features: tuple[Feature, ...]) -> Usual | None:
+    ends = list(accumulate(len(f.names) for f in features))
+    single: list[tuple[int, str, Reader]] = []
+    marked: list[tuple[str, Reader]] = []
+    for at, feature in zip([0, *ends], features, strict=False):
+        if isinstance(feature, Category) and feature.onehot:
+            marked.append((feature.name, feature.reader(at)))
+        elif isinstance(feature, Category | Numeric):
+            single.append((at, feature.name, feature.reader()))
+        else:
+            return None
+    names = [*(name for _, name, _ in single), *(name for name, _ in marked)]
+    readers = (*(reader for _, _, reader in single), *(reader for _, reader in marked))
+    return Usual(_picker(names), readers, tuple(at for at, _, _ in single), ends[-1])
 
 
 def _picker(names: list[str]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:

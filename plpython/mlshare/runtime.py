@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -72,10 +73,10 @@ def one_row(session: Any, feed: str, width: int, output: str, n_answers: int) ->
     binding = session.io_binding()
     binding.bind_input(feed, "cpu", 0, np.float64, given.shape, given.ctypes.data)
     binding.bind_output(output, "cpu", 0, np.float64, found.shape, found.ctypes.data)
-    numbers, answers = given[0], found[0]
+    memory, answers, write = given.data, found[0], struct.Struct(f"{width}d").pack_into
 
     def work(row: list[float]) -> list[float]:
-        numbers[:] = row
+        write(memory, 0, *row)
         try:
             session.run_with_iobinding(binding)
         except _FAILURES as error:

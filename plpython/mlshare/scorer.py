@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cached_property, partial
 from typing import Any
 
@@ -11,8 +11,8 @@ from mlshare import linear, manifest, prediction
 from mlshare.encoding import Encoder, Input
 from mlshare.errors import InvalidModelMetadata
 from mlshare.foreign import Adapter
-from mlshare.linear import Work
-from mlshare.prediction import Answer, Floats, Prediction
+from mlshare.linear import Linear
+from mlshare.prediction import Answer, Floats, Prediction, Row, RowWork
 from mlshare.runtime import BATCH_ROWS, MANY_ROWS, batches, one_row, open_session, run
 from mlshare.table import Table
 
@@ -62,9 +62,14 @@ class Scorer:
         """The part of ``predict`` that needs this thread; what it returns does the rest, in any thread."""
         return self._graph.begin(table)
 
-    def answer(self, row: Mapping[str, Any], document: str | None = None) -> Answer:
+    def answer(self, row: Row, document: str | None = None) -> Answer:
         """Score one row of JSON values by column name. Errors: as predict."""
-        return self._graph.answer(row)
+        return self.of_row(row)
+
+    @cached_property
+    def of_row(self) -> RowWork:
+        """The same as a function, which is called for row after row."""
+        return self._graph.of_row
 
 
 class _Encoded:
@@ -90,25 +95,39 @@ class _Encoded:
 
         return rest
 
-    def answer(self, row: Mapping[str, Any]) -> Answer:
+    @property
+    def of_row(self) -> RowWork:
+        """Scores one row of JSON values by column name."""
+        one, any_row, finish = self._one, self._encoder.encode_any, self._finish
         usual = self._encoder.usual
-        read = None if usual is None else usual.read(row)
-        found = self._one(self._encoder.encode_any(row)) if read is None else self._of_usual(read)
-        return prediction.shares(found) if self._n_classes else prediction.value(found[0])
+
+        def any_work(row: Row) -> Answer:
+            return finish(one(any_row(row)))
+
+        if usual is None:
+            return any_work
+        if self._linear is not None and self._agrees(self._linear):
+            return self._linear.of_usual(usual, any_work)
+        read, numbers = usual.read, usual.numbers
+
+        def work(row: Row) -> Answer:
+            found = read(row)
+            return any_work(row) if found is None else finish(one(numbers(found)))
+
+        return work
+
+    @property
+    def _finish(self) -> Callable[[list[float]], Answer]:
+        return prediction.shares if self._n_classes else lambda found: prediction.value(found[0])
+
+    def _agrees(self, found: Linear) -> bool:
+        """Whether what was read of the graph answers as the runtime does."""
+        return all(_same(self._one(row), found.answers(row)) for row in _probes(self._encoder.n_features))
 
     @cached_property
-    def _one(self) -> Work:
+    def _one(self) -> Callable[[list[float]], list[float]]:
         """From the features of one row to its answers [C] or [1]."""
         return one_row(self._session, _FEATURES, self._encoder.n_features, self._outputs[0], max(1, self._n_classes))
-
-    @cached_property
-    def _of_usual(self) -> Work:
-        """The same from what was read of a usual row."""
-        usual, found, one = self._encoder.usual, self._linear, self._one
-        assert usual is not None
-        if found is not None and all(_same(one(row), found.answers(row)) for row in _probes(usual.width)):
-            return found.of_usual(usual)
-        return lambda read: one(usual.numbers(read))
 
     def _run(self, matrix: Floats) -> Prediction:
         output: Floats = run(self._session, self._outputs, {_FEATURES: matrix})[0]

@@ -99,7 +99,7 @@ def cmd_bench(args: argparse.Namespace) -> int:
         ("bench/partitions/partitions.py", [dsn], few),
         ("bench/partitions/scoring.py", [dsn], (*few, "--calls", "20000")),
         ("bench/share/publish.py", [dsn], ("--rows", "500000", "--repeats", "1")),
-        ("bench/share/serve.py", [dsn], ("--rows", "200000", "--seconds", "5")),
+        ("bench/share/serve.py", [dsn], ("--rows", "200000", "--seconds", "5", "--rounds", "1")),
         *([("bench/quality/quality.py", [dsn, data], ())] if data else []),
     ]
     results = [run_script(running, name, *words, *(short if args.quick else ())) for name, words, short in scripts]

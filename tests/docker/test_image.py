@@ -74,6 +74,19 @@ def test_the_password_may_be_in_a_file_and_scripts_run_once(start: Callable[...,
     assert ask(container, "SELECT count(*) FROM made") == "1"
 
 
+SHARES = """
+SELECT string_agg(rolname, ' ' ORDER BY rolname), (SELECT setting_value FROM sys.all_share_default_settings
+        WHERE setting = 'base_endpoint')
+FROM pg_roles WHERE rolcanlogin AND rolname LIKE 'share%'"""
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_logins_of_data_shares_are_made_where_a_password_is_given(start: Callable[..., str], given: bool) -> None:
+    options = ("-e", "SHARE_PASSWORD=it's", "-e", "SHARE_ENDPOINT=http://127.0.0.1:18080") if given else ()
+    found = ask(start(*GIVEN, *options), SHARES)
+    assert found == ("share_server share_worker|http://127.0.0.1:18080" if given else "|")
+
+
 def test_the_server_is_the_first_process_and_runs_as_postgres(start: Callable[..., str]) -> None:
     container = start(*GIVEN)
     ask(container, "SELECT 1")

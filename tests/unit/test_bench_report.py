@@ -43,6 +43,6 @@ def test_numbers_have_no_exponent(report: ModuleType, value: float, text: str) -
 
 
 def test_the_document_holds_table_and_summary(report: ModuleType) -> None:
-    text = report.document([report.at_most("a", 2, "times", 1)], "here", "how")
+    text = report.document("Speed", [report.at_most("a", 2, "times", 1)], "here", "how")
     assert text.startswith("# Speed\n\nhow\n\nhere\n\n| what |")
     assert text.endswith("0 of 1 bounds hold.\n")

@@ -13,7 +13,7 @@ import pytest
 from mlshare import document, errors, linear
 from mlshare.convert import graph
 from mlshare.encoding import Encoder
-from mlshare.rows import Usual
+from mlshare.rows import usual
 from mlshare.runtime import one_row, open_session
 from mlshare.scorer import Scorer
 from mlshare.table import Column, Table
@@ -123,7 +123,7 @@ def test_what_is_wrong_with_a_row_is_said(row: dict[str, Any], error: type[Excep
 
 def test_dates_and_free_text_have_no_quick_way() -> None:
     table = Table((Column("at", "timestamp", values=np.array([0.0, 1.0])),))
-    assert Usual.of(Encoder.fit(table, "ordinal")) is None
+    assert usual(Encoder.fit(table, "ordinal").features) is None
 
 
 def test_a_graph_that_only_looks_linear_is_left_to_the_runtime() -> None:
