@@ -80,7 +80,7 @@ class Encoder:
             column = columns.get(feature.name)
             if column is None:
                 raise MissingFeature(column=feature.name)
-            feature.encode(_fitting(column, feature.kind), out[:, self.spans[feature.name]])
+            feature.encode(fitting(column, feature.kind), out[:, self.spans[feature.name]])
         return out
 
     @cached_property
@@ -128,7 +128,7 @@ class Encoder:
         return encoder
 
 
-def _fitting(column: Column, kind: Kind) -> Column:
+def fitting(column: Column, kind: Kind) -> Column:
     """The column, if its kind may stand for ``kind``: strings for strings, a boolean for a number."""
     strings, moments = {"category", "text"}, {"date", "timestamp"}
     for group in (strings, moments, {"numeric", "boolean"}):

@@ -46,13 +46,14 @@ def _strings(column: Column, expected: Kind) -> NDArray[np.int32]:
     return column.codes
 
 
-def _finite(column: Column, expected: Kind) -> Matrix:
-    """Values [n] with NaN for NULL; infinity is refused: no mean, distance or tree was fitted for it."""
+def finite(column: Column, expected: Kind, rows: NDArray[np.int64] | slice = slice(None)) -> Matrix:
+    """The values of some rows [n], NaN for NULL. Infinity is refused: no mean, distance or tree was fitted for it."""
     if column.values is None:
         raise FeatureTypeMismatch(column=column.name, type=column.kind, expected=expected)
-    if np.isinf(column.values).any():
+    values: Matrix = column.values[rows]
+    if np.isinf(values).any():
         raise _bad(column.name, "infinity", "a finite value")
-    return column.values
+    return values
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class Numeric:
 
     def encode(self, column: Column, out: Matrix) -> None:
         """Write the features of all rows into out [n, width]."""
-        values = _finite(column, self.kind)
+        values = finite(column, self.kind)
         null = np.isnan(values)
         out[:, 0] = np.where(null, self.impute, values)
         if self.flag:
@@ -139,7 +140,7 @@ class Moment:
 
     def encode(self, column: Column, out: Matrix) -> None:
         """Write the features of all rows into out [n, width]."""
-        values = _finite(column, self.kind)
+        values = finite(column, self.kind)
         null = np.isnan(values)
         seconds = np.where(null, self.impute, values)
         days = np.floor(seconds / 86400.0)

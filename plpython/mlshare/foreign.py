@@ -33,6 +33,7 @@ class Adapter:
     """A model of manifest kind "columns" or "matrix"."""
 
     rows_at_once = BATCH_ROWS
+    terms = None  # see mlshare.stacked
 
     def __init__(self, session: Any, parsed: Manifest) -> None:
         self._session = session

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -15,7 +15,8 @@ from mlshare.columns import take
 from mlshare.encoding import Input
 from mlshare.errors import CorruptModel, ModelPrivilege, UnseenKey
 from mlshare.keys import Key, Router
-from mlshare.prediction import Answer, Prediction, Row, RowWork, answer
+from mlshare.prediction import Answer, Prediction, Row, RowWork, answer, classification
+from mlshare.stacked import Stack, Terms
 from mlshare.table import Column, Table
 from mlshare.trunk import Trunk
 
@@ -152,16 +153,47 @@ class PartitionedScorer:
         return lambda: made
 
     def predict(self, table: Table) -> Prediction:
-        """Scores the rows partition by partition, so that each sub-model is opened once."""
+        """Scores the rows partition by partition, so that each sub-model is opened once, or all at once."""
         positions = self._positions(table)
+        present = np.flatnonzero(np.bincount(positions + 1)) - 1
+        chosen = {at: self._chosen(at, None) for at in present.tolist()}
+        used = {at: p for at, p in chosen.items() if p is not None}
+        stack = self._stack(list(used.values()))
+        if stack is None:
+            return self._one_by_one(table, positions, used)
+        model = np.full(len(self.directory.keyed) + 1, -1, np.int64)  # the last entry is for position -1
+        model[list(used)] = np.arange(len(used))
+        return self._stacked(stack, table, model[positions])
+
+    def _stack(self, used: Sequence[Partition]) -> Stack | None:
+        """All sub-models as one; None if not all are linear classifiers of the same numbers, and of our classes."""
+        found: list[Terms] = []
+        for first in range(0, len(used), _AT_ONCE):
+            for scorer in self._load(used[first : first + _AT_ONCE]):
+                terms = scorer.terms if scorer.classes == self.classes else None
+                if terms is None or (found and terms.columns != found[0].columns):
+                    return None
+                found.append(terms)
+        return Stack.of(found) if found else None
+
+    def _stacked(self, stack: Stack, table: Table, models: Positions) -> Prediction:
+        rows = np.flatnonzero(models >= 0)
+        found = classification(stack.probabilities(table, rows, models[rows]), len(rows), len(self.classes or ()))
+        if len(rows) == len(models):
+            return found
+        out = self._nothing(len(table))
+        _put(out, rows, found)
+        return out
+
+    def _one_by_one(self, table: Table, positions: Positions, used: Mapping[int, Partition]) -> Prediction:
         order = np.argsort(positions, kind="stable")
         # One copy in order of the partitions; the rows of each are then a view.
         ordered = Table(tuple(take(table[i.name], order) for i in self.directory.trunk.inputs))
-        present, starts = np.unique(positions[order], return_index=True)
-        ends = [*starts[1:].tolist(), len(order)]
-        chosen = [self._chosen(at, None) for at in present.tolist()]
+        ends = np.cumsum(np.bincount(positions + 1)).tolist()
         out = self._nothing(len(table))
-        spans = [(p, s, e) for p, s, e in zip(chosen, starts.tolist(), ends, strict=True) if p is not None]
+        spans = [(p, ends[at], ends[at + 1]) for at, p in used.items() if at >= 0]
+        if -1 in used:
+            spans.append((used[-1], 0, ends[0]))
         for first in range(0, len(spans), _AT_ONCE):
             some = spans[first : first + _AT_ONCE]
             scorers = self._load([p for p, _, _ in some])

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import cached_property, partial
 from typing import Any
 
-from mlshare import linear, manifest, prediction
+from mlshare import linear, manifest, prediction, stacked
 from mlshare.encoding import Encoder, Input
 from mlshare.errors import InvalidModelMetadata
 from mlshare.foreign import Adapter
@@ -71,6 +71,11 @@ class Scorer:
         """The same as a function, which is called for row after row."""
         return self._graph.of_row
 
+    @property
+    def terms(self) -> stacked.Terms | None:
+        """The terms of a linear classifier of two classes and of numbers; None for any other model."""
+        return self._graph.terms
+
 
 class _Encoded:
     """One of our own graphs: a float64 matrix in, probabilities or values out."""
@@ -128,6 +133,13 @@ class _Encoded:
     def _one(self) -> Callable[[list[float]], list[float]]:
         """From the features of one row to its answers [C] or [1]."""
         return one_row(self._session, _FEATURES, self._encoder.n_features, self._outputs[0], max(1, self._n_classes))
+
+    @cached_property
+    def terms(self) -> stacked.Terms | None:
+        found = self._linear
+        if found is None or self._n_classes != 2 or not self._agrees(found):
+            return None
+        return stacked.terms(found, self._encoder)
 
     def _run(self, matrix: Floats) -> Prediction:
         output: Floats = run(self._session, self._outputs, {_FEATURES: matrix})[0]

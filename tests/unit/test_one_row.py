@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ def made(n_scores: int, task: str = "classification") -> onnx.ModelProto:
     return graph.linear_model(task, random.normal(size=(WIDTH, n_scores)), random.normal(size=n_scores))
 
 
-def by_runtime(model: onnx.ModelProto, n_answers: int) -> linear.Work:
+def by_runtime(model: onnx.ModelProto, n_answers: int) -> Callable[[list[float]], list[float]]:
     session = open_session(model.SerializeToString())
     return one_row(session, "features", WIDTH, session.get_outputs()[0].name, n_answers)
 
