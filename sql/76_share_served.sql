@@ -51,12 +51,16 @@ END;
 COMMENT ON FUNCTION mlshare_share.served_files(uuid, uuid, integer, uuid, integer, integer) IS
     'A page of the files of a table in a version, if the recipient may read it';
 
+-- In PL/pgSQL, which keeps the plan: every request begins with this, and planning takes longer than all else.
 CREATE OR REPLACE FUNCTION mlshare_share.authenticate(token_hash bytea, address inet)
 RETURNS TABLE (recipient_id uuid, recipient_name text, owner text, token_id uuid, version_access text, log_level integer,
                expires timestamptz)
-LANGUAGE sql STABLE SECURITY DEFINER
+LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
+AS $function$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
     SELECT r.recipient_id, r.recipient_name, r.owner::text, t.token_id, r.version_access, r.log_level, t.expires
     FROM mlshare_share.token AS t
     JOIN mlshare_share.recipient AS r USING (recipient_id)
@@ -66,11 +70,12 @@ BEGIN ATOMIC
       AND p.enabled
       AND (r.ip_list IS NULL OR EXISTS (SELECT FROM unnest(r.ip_list) AS n WHERE authenticate.address <<= n));
 END;
+$function$;
 COMMENT ON FUNCTION mlshare_share.authenticate(bytea, inet) IS
     'The recipient of a bearer token; no row unless it is valid now and from this address';
 
 -- A file's URL is good until it expires, for the recipient it was signed for, while the share is granted to them.
--- In PL/pgSQL, which keeps the plan: clients ask for a file in many ranges, and planning takes longer than all else.
+-- In PL/pgSQL as authenticate is: clients ask for a file in many ranges.
 CREATE OR REPLACE FUNCTION mlshare_share.signed_file(file_id uuid, recipient_id uuid, address inet)
 RETURNS TABLE (storage_link_id uuid, path text, size bigint, log_level integer)
 LANGUAGE plpgsql STABLE SECURITY DEFINER

@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-pytest_plugins = ["fix_server", "fix_db", "fix_files", "fix_http", "fix_clients"]
+pytest_plugins = ["fix_server", "fix_workers", "fix_db", "fix_files", "fix_http", "fix_clients", "fix_tally"]

@@ -17,7 +17,9 @@ from mlshare_tools.shell import clean_environment
 @pytest.fixture(scope="session")
 def client_python() -> Path:
     """The interpreter of the clients' environment, made if it is missing."""
-    return cluster.existing().environments.ensure_clients()
+    private = cluster.existing()
+    with cluster.locked():
+        return private.environments.ensure_clients()
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 import psycopg
@@ -14,6 +15,7 @@ import pytest
 
 from mlshare_tools import cluster, database
 from mlshare_tools.shell import ToolError
+from mlshare_tools.throwaway import memory_has_room, throwaway
 
 HOME = os.environ.get("MLSHARE_TEST_HOME", "private")
 IMAGE = os.environ.get("MLSHARE_TEST_IMAGE", "mlshare")
@@ -29,7 +31,10 @@ class Server:
     @property
     def has_extension(self) -> bool:
         """Whether CREATE EXTENSION gives this checkout's mlshare: not so where nobody may install files."""
-        return self.home != "private" or database.install_files(cluster.existing().server)
+        if self.home != "private":
+            return True
+        with cluster.locked():
+            return database.install_files(cluster.existing().server)
 
     def connect(self, **options: object) -> psycopg.Connection:
         """A superuser's connection, in autocommit mode."""
@@ -59,17 +64,34 @@ def describe() -> str:
         return f"none ({str(error).strip().splitlines()[0]})"
 
 
-@pytest.fixture(scope="session")
-def server() -> Iterator[Server]:
-    """The server under test."""
-    if dsn := private_dsn():
-        yield Server(dsn, "private" if "MLSHARE_TEST_DSN" not in os.environ else "given")
+@contextmanager
+def serving(own: bool = False) -> Iterator[Server]:
+    """The server under test; ``own``: one like it that nobody else uses, where one can be made."""
+    if named := os.environ.get("MLSHARE_TEST_DSN"):
+        yield Server(named, "given")
+        return
+    if HOME == "private":
+        with throwaway(cluster.existing()) if own else nullcontext(cluster.existing()) as private:
+            yield Server(private.dsn("postgres"), "private")
         return
     from testcontainers.community.postgres import PostgresContainer
 
     names = {"username": "postgres", "password": "postgres", "dbname": "postgres"}
-    with PostgresContainer(IMAGE, driver=None, shm_size="1g", **names) as container:
+    container = PostgresContainer(IMAGE, driver=None, shm_size="1g", **names)
+    if memory_has_room():
+        container.with_tmpfs_mount("/var/lib/postgresql/data", "size=3g")
+    with container:
         yield Server(container.get_connection_url(), "docker")
+
+
+@pytest.fixture(scope="session")
+def server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """The server under test; one of several processes has one of its own, see fix_workers."""
+    if own := getattr(request.config, "workerinput", {}).get("server"):
+        yield Server(*own)
+        return
+    with serving() as found:
+        yield found
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

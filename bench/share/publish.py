@@ -21,6 +21,10 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 
 CHECKOUT = Path(__file__).parents[2]
+sys.path.append(str(CHECKOUT / "bench" / "speed"))
+import report  # noqa: E402
+from report import Row, at_least, at_most  # noqa: E402
+
 DATABASE = "mlshare_bench_share"
 LEAST_RATE, MOST_MEGABYTES = 0.75, 400
 TABLE = """
@@ -94,6 +98,11 @@ def publish_seconds(dsn: str, condition: str = "") -> float:
         return time.perf_counter() - start
 
 
+def server_version(dsn: str) -> str:
+    with psycopg.connect(dsn) as connection:
+        return connection.info.parameter_status("server_version") or ""
+
+
 def peak_megabytes(pid: int) -> float:
     """The most memory that a process ever had resident."""
     found = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
@@ -117,27 +126,23 @@ def main() -> int:
                 publishes.append(publish_seconds(dsn, f"{time.time()} > 0"))
             whole, unchanged = publish_seconds(dsn), publish_seconds(dsn)
             copy, publish, peak = statistics.median(copies), statistics.median(publishes), peak_megabytes(worker.pid)
+            where = report.machine(server_version(dsn))
             sizes = [path.stat().st_size for path in Path(place).rglob("*.parquet")]
         finally:
             worker.terminate()
             worker.wait()
         remove(args.dsn)
-    million = args.rows / 1e6
-    print(f"{args.rows} rows x 10 columns, median of {args.repeats}")
-    print(f"COPY BINARY TO /dev/null   {copy:6.2f} s   {million / copy:5.2f} Mrow/s")
-    rate = verdict(LEAST_RATE, copy / publish >= LEAST_RATE)
-    print(f"publish, two sessions      {publish:6.2f} s   {million / publish:5.2f} Mrow/s   "
-          f"{copy / publish:.2f} of COPY  {rate}")  # fmt: skip
-    print(f"the same, and what will tell whether rows have changed   {whole:6.2f} s")
-    print(f"publish, nothing has changed                             {unchanged:6.2f} s")
-    memory = verdict(MOST_MEGABYTES, peak <= MOST_MEGABYTES)
-    print(f"worker: peak {peak:.0f} MB  {memory}; {len(sizes)} files, {sum(sizes) / 1e6:.0f} MB")
-    return 0
-
-
-def verdict(bound: float, holds: bool) -> str:
-    """What is said of a bound."""
-    return f"bound {bound}: {'holds' if holds else 'MISSED'}"
+    found = [
+        Row("COPY BINARY TO /dev/null", copy, "s"),
+        Row("publish, two sessions", publish, "s"),
+        at_least("publish: of the rate of COPY", copy / publish, "times", LEAST_RATE),
+        Row("the same, and what will tell whether rows have changed", whole, "s"),
+        Row("publish, nothing has changed", unchanged, "s"),
+        at_most("memory of the worker at its most", peak, "MB", MOST_MEGABYTES),
+        Row("size of the files", sum(sizes) / 1e6, "MB"),
+    ]
+    how = f"{args.rows:,} rows of 10 columns, medians of {args.repeats} interleaved runs."
+    return report.conclude("share_publish", "Publishing shares", found, where, how)
 
 
 if __name__ == "__main__":

@@ -19,17 +19,19 @@ _Snapshot: TypeAlias = ctypes.c_char * 52  # type: ignore[valid-type]
 Moment: TypeAlias = tuple[int | bytes, ...]
 
 
-def moment() -> Moment | None:
-    """What two calls have in common that may rely on the same look-up; None where no statement with a snapshot is under
-    way, as in a procedure that was called.
-
-    It says who acts, which statement of the client it is, how far the transaction is (its command, which each change of
-    its own moves on, and its subtransaction), and what the statement sees.
-    """
-    return _moment()()
+def _first_moment() -> Moment | None:
+    global moment
+    moment = _moment()
+    return moment()
 
 
-@cache
+# What two calls have in common that may rely on the same look-up; None where no statement with a snapshot is under way,
+# as in a procedure that was called. It says who acts, which statement of the client it is, how far the transaction is
+# (its command, which each change of its own moves on, and its subtransaction), and what the statement sees.
+# From the second time on this is the function that asks the server, without a detour: it is called for every row.
+moment: Callable[[], Moment | None] = _first_moment
+
+
 def _moment() -> Callable[[], Moment | None]:
     has_snapshot, snapshot = _asks("ActiveSnapshotSet", ctypes.c_bool), _asks("GetActiveSnapshot", ctypes.c_void_p)
     role, statement = _asks("GetUserId", ctypes.c_uint), _asks("GetCurrentStatementStartTimestamp", ctypes.c_int64)

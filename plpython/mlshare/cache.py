@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, TypeGuard
 
-from mlshare import catalog, loading
+from mlshare import backend, catalog, loading
 
 if TYPE_CHECKING:
     from mlshare.partitioned import AnyScorer, Directory, Partition, PartitionedScorer
@@ -38,33 +38,45 @@ _entries: OrderedDict[Key, Entry] = OrderedDict()
 _partitions: OrderedDict[Key, Scorer] = OrderedDict()
 
 
-# What was found for a look-up (see catalog.find), row after row: the model, the entry, and the entry as the caller may
-# use it. The same look-up means the same rights. It holds the model, so that no other can come to have its id.
-_kept: dict[int, tuple[catalog.Model, Entry, Entry]] = {}
-_MOST_KEPT = 16
+# What usable found, and when: row after row it is the same.
+_usable: dict[str | None, tuple[backend.Moment, Entry, Entry]] = {}
+_MOST_USABLE = 16
+
+
+def usable(handle: str | None) -> Entry:
+    """The open model that the caller means by a handle and has PREDICT on.
+
+    A partitioned model comes as the caller may use it: with the partitions that the caller has PREDICT on.
+    Errors: those of catalog.find and of loading.
+    """
+    moment = backend.moment()
+    kept = _usable.get(handle)
+    if kept is None or kept[0] != moment:
+        model = catalog.find(handle)
+        if moment is None:
+            return entry(model)
+        if len(_usable) >= _MOST_USABLE:
+            _usable.clear()
+        kept = _usable[handle] = (moment, *_opened(model))
+    kept[1].hits += 1
+    return kept[2]
 
 
 def entry(model: catalog.Model) -> Entry:
-    """The open model. ``model`` comes from catalog.find: its digest says which bytes the caller may use now.
-
-    A partitioned model comes as the caller may use it: with the partitions that the caller has PREDICT on.
-    """
-    _, found, usable = _kept.get(id(model)) or _keep(model)
+    """The same of a model from catalog.find, whose digest says which bytes the caller may use now."""
+    found, as_usable = _opened(model)
     found.hits += 1
-    return usable
+    return as_usable
 
 
-def _keep(model: catalog.Model) -> tuple[catalog.Model, Entry, Entry]:
+def _opened(model: catalog.Model) -> tuple[Entry, Entry]:
+    """What is kept of a model for everybody, and as the caller may use it."""
     key = (model.owner, model.handle, 0, model.digest)
     found = _entries.get(key) or _load(model, key)
     _entries.move_to_end(key)
-    usable = found
-    if _is_partitioned(found.scorer):
-        usable = replace(found, scorer=_scorer(model, found.scorer.directory))
-    if len(_kept) >= _MOST_KEPT:
-        _kept.clear()
-    kept = _kept[id(model)] = (model, found, usable)
-    return kept
+    if not _is_partitioned(found.scorer):
+        return found, found
+    return found, replace(found, scorer=_scorer(model, found.scorer.directory))
 
 
 def _is_partitioned(scorer: AnyScorer) -> TypeGuard[PartitionedScorer]:
@@ -124,7 +136,7 @@ def _shrink() -> None:
     limit = loading.limit("cache_size") << 20
     total = sum(e.size for e in _entries.values()) + sum(map(_size, _partitions.values()))
     if total > limit:
-        _kept.clear()  # it holds models, too
+        _usable.clear()  # it holds models, too
     while total > limit and _partitions:
         total -= _size(_partitions.popitem(last=False)[1])
     while total > limit and len(_entries) > 1:
@@ -133,13 +145,13 @@ def _shrink() -> None:
 
 def _forget_old(key: Key) -> None:
     """Earlier versions of what is about to be loaded. Sub-models stay: most partitions of a new version are the old."""
-    _kept.clear()
+    _usable.clear()
     for other in [k for k in _entries if k[:3] == key[:3]]:
         del _entries[other]
 
 
 def forget(owner: str, handle: str) -> None:
-    _kept.clear()
+    _usable.clear()
     for kept in (_entries, _partitions):
         for key in [k for k in kept if k[:2] == (owner, handle)]:
             del kept[key]

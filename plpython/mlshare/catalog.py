@@ -65,19 +65,21 @@ class Model:
 # --- looking up ----------------------------------------------------------------------------------
 
 
-def find(handle: str, privilege: Privilege = "PREDICT", some: bool = False) -> Model:
+def find(handle: str | None, privilege: Privilege = "PREDICT", some: bool = False) -> Model:
     """The model a caller means by a handle, after a check in SQL that the caller has the privilege.
 
     ``some``: on single partitions is enough, and always is for PREDICT; the caller of this function must then look
     at ``Model.partitions``, which for PREDICT mlshare.cache does. A handle is the caller's own model first, then one
     shared with the caller; ``handle@owner`` names one exactly.
-    Errors: ModelNotFound, AmbiguousModel, ModelPrivilege.
+    Errors: InvalidHandle, ModelNotFound, AmbiguousModel, ModelPrivilege.
     """
     global _moment
     moment = backend.moment()
     if moment is None or moment != _moment:
         _found.clear()
         _moment = moment
+    if handle is None:
+        raise errors.InvalidHandle(handle="NULL", reason="a handle must be given")
     model = _found.get(handle)
     if model is None:
         model = _found[handle] = _look_up(handle)

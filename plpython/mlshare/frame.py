@@ -15,7 +15,7 @@ from mlshare import arrays, db, errors
 from mlshare.arrays import Lookup
 from mlshare.table import Kind, Table
 
-BLOCKS = 512  # heap blocks of one batch: some 30,000 rows of ordinary width
+BLOCKS = 256  # heap blocks of one batch: some 15,000 rows of ordinary width
 ROWS = 16_384  # rows of one batch where there are no heap blocks to count by
 _LAST_BLOCK = 2**32 - 1
 _AS_TEXT = {  # where that is not ::text: as mlshare.keys has them, which read numbers and dates as strings

@@ -145,20 +145,25 @@ class Router:
         return {key: i for i, key in enumerate(self.keys)}
 
     @cached_property
-    def usual(self) -> Callable[[Mapping[str, Any]], int | None]:
-        """From a row whose key is written as JSON mostly has it to the position of its key; None for any other row."""
+    def usual(self) -> Callable[[Mapping[str, Any]], Any]:
+        """From a row whose key is written as JSON mostly has it to what ``places`` knows it by; None for any other."""
         names, types = [c.name for c in self.columns], tuple(_TYPES[c.kind] for c in self.columns)
-        read = (tuple(map(_as_read, key, types)) for key in self.keys)
-        found = {values: i for i, values in enumerate(read) if None not in values}
         if len(names) > 1:
-            return _of_many(itemgetter(*names), types, found)
-        (name,), (kind,), single = names, types, {value: i for (value,), i in found.items()}
+            return _of_many(itemgetter(*names), types)
+        (name,), (kind,) = names, types
 
-        def of_one(row: Mapping[str, Any]) -> int | None:
+        def of_one(row: Mapping[str, Any]) -> Any:
             value = row.get(name)
-            return single.get(value) if type(value) is kind else None
+            return value if type(value) is kind else None
 
         return of_one
+
+    @cached_property
+    def places(self) -> dict[Any, int]:
+        """The positions of keys by what ``usual`` makes of them."""
+        types = [_TYPES[c.kind] for c in self.columns]
+        read = [tuple(map(_as_read, key, types)) for key in self.keys]
+        return {v if len(v) > 1 else v[0]: i for i, v in enumerate(read) if None not in v}
 
     @cached_property
     def known(self) -> dict[str, tuple[str, ...]]:
@@ -207,15 +212,15 @@ def _as_read(text: str, kind: type) -> Any:
 
 
 def _of_many(
-    pick: Callable[[Mapping[str, Any]], tuple[Any, ...]], types: tuple[type, ...], found: Mapping[tuple[Any, ...], int]
-) -> Callable[[Mapping[str, Any]], int | None]:
-    def work(row: Mapping[str, Any]) -> int | None:
+    pick: Callable[[Mapping[str, Any]], tuple[Any, ...]], types: tuple[type, ...]
+) -> Callable[[Mapping[str, Any]], Any]:
+    def work(row: Mapping[str, Any]) -> tuple[Any, ...] | None:
         try:
             values = pick(row)
         except KeyError:
             return None
         # True is 1 to a dictionary, and 1.0 may be a longer number cut short.
-        return found.get(values) if tuple(map(type, values)) == types else None
+        return values if tuple(map(type, values)) == types else None
 
     return work
 

@@ -45,6 +45,8 @@ class Linear:
         """Scores usual rows; ``other`` scores all others."""
         n = len(usual.places)
         scores = [(array("d", [own[at] for at in usual.places]), own.__getitem__, start) for own, start in self.scores]
+        if n == usual.width and len(scores) == 1:
+            return _of_numbers(array("d", [*scores[0][0], scores[0][2]]), usual, self.link, other)
 
         # An array has its numbers side by side, and a function its defaults, but not what it closes over. That counts
         # where each row meets another sub-model, which is in no cache of the processor.
@@ -65,6 +67,27 @@ class Linear:
             )
 
         return work
+
+
+def _of_numbers(
+    weights: array[float], usual: Usual, link: Callable[[list[float]], list[float]], other: RowWork
+) -> RowWork:
+    """Linear.of_usual for one score of numbers alone; the last of the weights is what the score begins with."""
+
+    def work(
+        row: Row,
+        weights: array[float] = weights,
+        read: Callable[[Row], list[Any] | None] = usual.read,
+        link: Callable[[list[float]], list[float]] = link,
+        other: RowWork = other,
+    ) -> Answer:
+        found = read(row)
+        if found is None:
+            return other(row)
+        found.append(1.0)
+        return shares(link([sum(map(mul, weights, found))]))
+
+    return work
 
 
 def of_graph(model: bytes, width: int) -> Linear | None:

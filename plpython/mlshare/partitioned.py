@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -15,7 +15,7 @@ from mlshare.columns import take
 from mlshare.encoding import Input
 from mlshare.errors import CorruptModel, ModelPrivilege, UnseenKey
 from mlshare.keys import Key, Router
-from mlshare.prediction import Answer, Prediction, RowWork, answer
+from mlshare.prediction import Answer, Prediction, Row, RowWork, answer
 from mlshare.table import Column, Table
 from mlshare.trunk import Trunk
 
@@ -89,37 +89,46 @@ class PartitionedScorer:
         self.inputs, self.known = directory.inputs, directory.known
         self.key_columns = tuple(k.name for k in trunk.keys)
         self.nbytes = directory.size
-        # Of usual rows, by the position of their key: what was found for an earlier row.
+        # Of usual rows, by their key: what was found for an earlier row.
         self._usual = directory.router.usual
-        self._seen: dict[int | None, Partition | None] = {}
-        self._works: dict[int | None, RowWork] = {}
+        self._names: dict[Any, str | None] = {}
+        self._works: dict[Any, RowWork] = {}
 
     # --- one row -----------------------------------------------------------------------------------
 
-    def partition_of(self, row: Mapping[str, Any], document: str | None = None) -> Partition | None:
+    def partition_of(self, row: Row, document: str | None = None) -> Partition | None:
         """The partition whose sub-model predicts a row; None if there is none. Errors: MissingKeyColumn."""
-        at = self._usual(row)
-        if at in self._seen:
-            return self._seen[at]
-        if at is None:
-            key = keys.of_row(self.directory.trunk.keys, row, document)
-            return self._chosen(-1 if key is None else self.directory.router.position.get(key, -1), key)
-        found = self._seen[at] = self._chosen(at, self.directory.router.keys[at])
-        return found
+        directory = self.directory
+        at = directory.router.places.get(self._usual(row))
+        if at is not None:
+            return self._chosen(at, directory.router.keys[at])
+        key = keys.of_row(directory.trunk.keys, row, document)
+        return self._chosen(-1 if key is None else directory.router.position.get(key, -1), key)
 
-    def scorer_of(self, row: Mapping[str, Any], document: str | None = None) -> Scorer | None:
+    def name_of(self, row: Row, document: str | None = None) -> str | None:
+        """The name of that partition. Errors: as partition_of."""
+        usual = self._usual(row)
+        if usual in self._names:
+            return self._names[usual]
+        found = self.partition_of(row, document)
+        name = None if found is None else found.name
+        if usual in self.directory.router.places:
+            self._names[usual] = name
+        return name
+
+    def scorer_of(self, row: Row, document: str | None = None) -> Scorer | None:
         """The sub-model that predicts a row; None if there is none. Errors: MissingKeyColumn, UnseenKey, …"""
         found = self.partition_of(row, document)
         return None if found is None else self._load([found])[0]
 
-    def answer(self, row: Mapping[str, Any], document: str | None = None) -> Answer:
+    def answer(self, row: Row, document: str | None = None) -> Answer:
         """Errors: MissingKeyColumn, UnseenKey, ModelPrivilege, and those of the sub-model."""
-        at = self._usual(row)
-        work = self._works.get(at)
+        usual = self._usual(row)
+        work = self._works.get(usual)
         if work is None:
             work = self._work(self.scorer_of(row, document))
-            if at is not None:
-                self._works[at] = work
+            if usual in self.directory.router.places:
+                self._works[usual] = work
         return work(row)
 
     def _work(self, scorer: Scorer | None) -> RowWork:

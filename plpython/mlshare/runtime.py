@@ -16,10 +16,11 @@ import numpy as np
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as _state
 
-# The audit runs a model with as many rows as are ever given to it at once, under a memory limit. Many at once leave
-# the thread that predicts alone for longer (see mlshare.background).
+# The audit runs a model with as many rows as are ever given to it at once, under a memory limit. Many: the rows of a
+# range of blocks (see mlshare.frame) should be one run, for between two the thread that predicts has to wait for
+# Python's lock, which the backend holds while PostgreSQL reads and writes (see mlshare.background).
 BATCH_ROWS = 4096
-MANY_ROWS = 16_384
+MANY_ROWS = 32_768
 
 # ONNX Runtime's exceptions have no common base but Exception; this names them all.
 _FAILURES: tuple[type[Exception], ...] = (

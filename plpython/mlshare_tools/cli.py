@@ -97,7 +97,7 @@ def cmd_bench(args: argparse.Namespace) -> int:
     scripts: list[tuple[str, list[str], tuple[str, ...]]] = [  # script, its words, and further ones for a short run
         ("bench/speed/speed.py", [dsn, *speed_options(args)], ()),
         ("bench/partitions/partitions.py", [dsn], few),
-        ("bench/partitions/scoring.py", [dsn], (*few, "--calls", "20000")),
+        ("bench/partitions/scoring.py", [dsn], (*few, "--calls", "5000")),
         ("bench/share/publish.py", [dsn], ("--rows", "500000", "--repeats", "1")),
         ("bench/share/serve.py", [dsn], ("--rows", "200000", "--seconds", "5", "--rounds", "1")),
         *([("bench/quality/quality.py", [dsn, data], ())] if data else []),

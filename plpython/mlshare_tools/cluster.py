@@ -34,7 +34,7 @@ unix_socket_directories = '{socket}'
 fsync = off
 synchronous_commit = off
 full_page_writes = off
-max_wal_size = 4GB
+max_wal_size = {max_wal}
 shared_buffers = 256MB
 max_connections = 100
 timezone = 'UTC'
@@ -45,6 +45,8 @@ log_line_prefix = '%m [%p] %q%u@%d '
 
 class Cluster:
     """A PostgreSQL cluster with its own Python environment, in one directory."""
+
+    max_wal = "4GB"
 
     def __init__(self, server: Server) -> None:
         self.server = server
@@ -107,7 +109,7 @@ class Cluster:
             return
         owned_directory(self.socket)
         choose_port(self.home / "port")
-        settings = SETTINGS.format(port=self.port, socket=self.socket)
+        settings = SETTINGS.format(port=self.port, socket=self.socket, max_wal=self.max_wal)
         (self.data / "mlshare.conf").write_text(settings)
         command = (self.server.bin / "pg_ctl", "-D", self.data, "-l", self.log, "-w", "-s", "start")
         with step("starting the server"):

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -20,9 +21,14 @@ from mlshare_tools.shell import ToolError, clean_environment
 # What runs against a container too; the others need no server, or the private one.
 INTEGRATION = ("tests/docker", "tests/backend", "tests/security", "tests/upgrade")
 # On trixie everything: it has another PostgreSQL and another Python than bookworm, where the private cluster of most
-# machines already ran everything; there the image itself is tested. MLSHARE_DOCKER_BASES names others, for all suites.
-BASES = {"debian:bookworm-slim": ("tests/docker", "tests/upgrade"), "debian:trixie-slim": INTEGRATION}
+# machines already ran everything; there the image itself is tested. How well models do on large data is a matter of the
+# learning libraries, which are the same. MLSHARE_DOCKER_BASES names other bases, for all suites.
+BASES = {
+    "debian:bookworm-slim": ("tests/docker", "tests/upgrade"),
+    "debian:trixie-slim": ("-m", "not data", *INTEGRATION),
+}
 COUNTS = ("passed", "failed", "skipped")
+NOTHING_CHOSEN = 5  # how pytest ends where its arguments leave no test
 
 
 @dataclass
@@ -59,17 +65,24 @@ class Report:
         return "ok"
 
     def pytest(self, *arguments: str, env: dict[str, str] | None = None) -> str:
-        """Run pytest and add its numbers to ours."""
-        result = self.cluster.home / "junit.xml"
+        """Run pytest in several processes, then by itself what must run alone, and add its numbers to ours."""
+        together = self.pytest_once("together", "-n", str(processes()), *arguments, "--alone=not", env=env)
+        runs = [together, self.pytest_once("alone", *arguments, "--alone=only", "-n", "0", env=env)]
+        ran = {name: sum(counts[name] for _, counts in runs) for name in COUNTS}
+        for name in COUNTS:
+            self.counts[name] += ran[name]
+        ends = {status for status, _ in runs} - ({NOTHING_CHOSEN} if any(ran.values()) else set())
+        if ends - {0, 1} or any(status == 1 and not counts["failed"] for status, counts in runs):
+            raise ToolError(f"pytest ended with {max(ends)}")
+        return ", ".join(f"{ran[name]} {name}" for name in COUNTS)
+
+    def pytest_once(self, name: str, *arguments: str, env: dict[str, str] | None) -> tuple[int, dict[str, int]]:
+        """One run of pytest: how it ended, and its numbers."""
+        result = self.cluster.home / f"junit-{name}.xml"
         result.unlink(missing_ok=True)
         python = self.cluster.environments.tools / "bin" / "python"
         status = self.call(python, "-m", "pytest", f"--junitxml={result}", *arguments, env=env)
-        counts = read_counts(result)
-        for name in COUNTS:
-            self.counts[name] += counts[name]
-        if status not in (0, 1) or (status == 1 and not counts["failed"]):
-            raise ToolError(f"pytest ended with {status}")
-        return ", ".join(f"{counts[name]} {name}" for name in COUNTS)
+        return status, read_counts(result)
 
     def finish(self) -> int:
         """Print the table of parts and, last, the summary; the exit status."""
@@ -91,6 +104,16 @@ def read_counts(junit: Path) -> dict[str, int]:
     return counts
 
 
+def processes() -> int:
+    """How many processes share the tests, each with a server of its own: as many as cores, unless the environment says.
+
+    A server that MLSHARE_TEST_DSN names is one, and so is then the process.
+    """
+    if "MLSHARE_TEST_DSN" in os.environ:
+        return 0
+    return int(os.environ.get("MLSHARE_TEST_PROCESSES") or min(len(os.sched_getaffinity(0)), 4))
+
+
 def lint(report: Report) -> None:
     """ruff, mypy and the import contracts."""
     report.part("ruff", lambda: report.tool("ruff", "check", "plpython", "tests"))
@@ -99,22 +122,23 @@ def lint(report: Report) -> None:
     report.part("import-linter", lambda: report.tool("lint-imports"))
 
 
-def docker_suites(report: Report, arguments: Sequence[str]) -> None:
-    """The integration suite against each image; loud where there is no daemon, a failure in CI."""
+def docker_bases(report: Report) -> dict[str, tuple[str, ...]]:
+    """What to run on which base; loud where there is no daemon, a failure in CI."""
     if os.environ.get("MLSHARE_DOCKER", "1") == "0":
         report.not_run.append("the Docker images, because MLSHARE_DOCKER=0")
-        return
+        return {}
     if not docker_answers():
         report.not_run.append("the Docker images, because no Docker daemon answers")
         if os.environ.get("CI"):
             report.counts["failed"] += 1
-        return
-    chosen = dict.fromkeys(os.environ.get("MLSHARE_DOCKER_BASES", "").split(), INTEGRATION) or BASES
-    for base, suites in chosen.items():
-        tag = "mlshare:" + re.sub(r"[^a-z0-9]+", "-", base)
-        report.part(f"image from {base}", partial(build_image, report, base, tag))
-        env = {"MLSHARE_TEST_HOME": "docker", "MLSHARE_TEST_IMAGE": tag}
-        report.part(f"tests on {base}", partial(report.pytest, *arguments, *suites, env=env))
+        return {}
+    return dict.fromkeys(os.environ.get("MLSHARE_DOCKER_BASES", "").split(), INTEGRATION) or BASES
+
+
+def docker_suite(report: Report, base: str, suites: Sequence[str], arguments: Sequence[str]) -> None:
+    """The integration suite against the image from a base."""
+    env = {"MLSHARE_TEST_HOME": "docker", "MLSHARE_TEST_IMAGE": tag_of(base)}
+    report.part(f"tests on {base}", partial(report.pytest, *suites, *arguments, env=env))
 
 
 def docker_answers() -> bool:
@@ -123,8 +147,14 @@ def docker_answers() -> bool:
     return bool(docker) and subprocess.run([str(docker), "version"], capture_output=True).returncode == 0
 
 
-def build_image(report: Report, base: str, tag: str) -> str:
+def tag_of(base: str) -> str:
+    """The image from a base."""
+    return "mlshare:" + re.sub(r"[^a-z0-9]+", "-", base)
+
+
+def build_image(report: Report, base: str) -> str:
     """Build the image of the checkout on a base."""
+    tag = tag_of(base)
     build = ("build", "-q", "--force-rm", "--build-arg", f"BASE={base}", "-f", "docker/Dockerfile", "-t", tag)
     # The classic builder is the one that every daemon has.
     if report.call("docker", *build, ".", env={"DOCKER_BUILDKIT": "0"}):
@@ -136,10 +166,19 @@ def run(cluster: Cluster, arguments: Sequence[str]) -> int:
     """Everything, with further arguments for pytest; the exit status."""
     cluster.environments.ensure_extras("test", "lint", "server")
     report = Report(cluster)
-    lint(report)
+    bases = docker_bases(report)
+    # All of this is mostly waiting for packages: at once, and beside the linters.
+    with ThreadPoolExecutor(len(bases) + 1) as pool:
+        clients = pool.submit(cluster.environments.ensure_clients)
+        images = {base: pool.submit(build_image, report, base) for base in bases}
+        lint(report)
+        report.part("environment of data share clients", lambda: f"{clients.result()}")
+        for base, image in images.items():
+            report.part(f"image from {base}", image.result)
     where = f"the private cluster (PostgreSQL {cluster.server.major})"
-    report.part(f"tests on {where}", partial(report.pytest, *arguments, "--ignore=tests/docker", "tests"))
-    docker_suites(report, arguments)
+    report.part(f"tests on {where}", partial(report.pytest, "--ignore=tests/docker", "tests", *arguments))
+    for base, suites in bases.items():
+        docker_suite(report, base, suites, arguments)
     return report.finish()
 
 

@@ -5,16 +5,21 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psycopg
 
 from mlshare_tools import cluster
 
+MEMORY = Path("/dev/shm")
+ROOM = 4 << 30
+
 
 class Throwaway(cluster.Cluster):
     """A cluster in a directory of its own."""
+
+    max_wal = "1GB"
 
     def __init__(self, directory: Path, private: cluster.Cluster) -> None:
         super().__init__(private.server)
@@ -46,7 +51,7 @@ class Throwaway(cluster.Cluster):
 def throwaway(private: cluster.Cluster) -> Iterator[Throwaway]:
     """A running server, removed afterwards."""
     # The server's user must be able to enter the directory, and a socket's path must be short.
-    directory = Path(tempfile.mkdtemp(prefix="mlshare-"))
+    directory = Path(tempfile.mkdtemp(prefix="mlshare-", dir=MEMORY if memory_has_room() else None))
     directory.chmod(0o755)
     made = Throwaway(directory, private)
     try:
@@ -56,6 +61,15 @@ def throwaway(private: cluster.Cluster) -> Iterator[Throwaway]:
     finally:
         made.stop()
         shutil.rmtree(directory)
+
+
+def memory_has_room() -> bool:
+    """Whether a server's files can be in memory: to make a database of 300 files takes a third of the time there."""
+    with suppress(FileNotFoundError, StopIteration):
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        available = next(int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable:"))
+        return min(available, shutil.disk_usage(MEMORY).free) > ROOM
+    return False
 
 
 def proportional_bytes(pid: int) -> int:

@@ -68,6 +68,7 @@ def application_name(admin: psycopg.Connection, pid: int) -> str:
     return str(found[0][0]) if found else ""
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_a_timeout_ends_training_of_a_million_rows(trainer: psycopg.Connection, admin: psycopg.Connection) -> None:
     trainer.execute("SET statement_timeout = '2s'")
@@ -81,6 +82,7 @@ def test_a_timeout_ends_training_of_a_million_rows(trainer: psycopg.Connection, 
     assert handles(trainer) == set()
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 @pytest.mark.parametrize("function", ["pg_cancel_backend", "pg_terminate_backend"])
 def test_cancel_and_terminate_act_within_a_second(

@@ -1,11 +1,10 @@
-"""Attempts at the database by ordinary roles, and the tally of what came of them."""
+"""Attempts at the database by ordinary roles, and what came of them."""
 
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ import psycopg
 from onnx import ModelProto, helper, numpy_helper
 
 from fix_db import Database
+from fix_tally import Tally
 from security import hostile_models as hostile
 
 CANARY = "canary-in-the-notes"
@@ -42,20 +42,6 @@ CREATE FUNCTION evil.quietly(what text) RETURNS text LANGUAGE plpgsql IMMUTABLE 
 CREATE FUNCTION evil.yes(what text) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS
     $$ BEGIN PERFORM evil.act(what); RETURN true; END $$;
 """
-
-
-@dataclass
-class Tally:
-    """What was tried by category, and what must stay at zero."""
-
-    tried: Counter[str] = field(default_factory=Counter)
-    executed: int = 0
-    crashes: int = 0
-    leaks: int = 0
-
-    def __str__(self) -> str:
-        total = sum(self.tried.values())
-        return f"attacks tried: {total}, executed {self.executed}, crashes {self.crashes}, leaks {self.leaks}"
 
 
 @dataclass(frozen=True)

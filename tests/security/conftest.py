@@ -1,4 +1,4 @@
-"""A database full of shared models for every attack, and the tally printed at the end."""
+"""A database full of shared models for every attack."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from psycopg import sql
 
 from fix_db import PASSWORD, Database, database, identifiers, unique
 from fix_server import Server
+from fix_tally import TALLY
 from security import hostile_models as hostile
-from security.arena import CANARY, EVIL, Arena, Tally, big_model, import_model
+from security.arena import CANARY, EVIL, Arena, big_model, import_model
 
 # owner shares; reader has PREDICT on m and SELECT on n, inspector SELECT and editor ALTER on m; mallory is the
 # attacker and shares "trap" with everybody; other has nothing; outsider is not even a member of mlshare_user.
 KINDS = ("owner", "reader", "inspector", "editor", "mallory", "other", "outsider")
-TALLY = Tally()
 
 _DATA = """
 CREATE SCHEMA work;
@@ -119,12 +119,3 @@ def no_backend_is_restarted(server: Server) -> Iterator[None]:
             alive = False
         TALLY.crashes += not alive
         assert alive, "a backend crashed and took the others along"
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the tally."""
-    if TALLY.tried:
-        terminalreporter.section("security")
-        for category, n in sorted(TALLY.tried.items()):
-            terminalreporter.write_line(f"{n:6} {category}")
-        terminalreporter.write_line(str(TALLY))

@@ -34,7 +34,7 @@ def publish_model(maker: psycopg.Connection, http: HttpServer) -> str:
     maker.execute("CREATE TABLE flower (petal float8, sepal float8, species text)")
     maker.execute("INSERT INTO flower SELECT n % 7, n % 5, CASE WHEN n % 7 > 3 THEN 'iris-a' ELSE 'iris-b' END "
                   "FROM generate_series(1, 200) AS n")  # fmt: skip
-    calls.train(maker, f"{schema}.flower", "species", {"task": "classification"}, "iris")
+    calls.train(maker, f"{schema}.flower", "species", {"model_list": ["LGBMClassifier"]}, "iris")
     calls.export(maker, "iris", f"{schema}.iris_model")
     maker.execute("CALL dbms_share.create_share('MODELS', storage_link_name => 'LINK')")
     maker.execute("CALL dbms_share.add_to_share('MODELS', 'iris_model', NULL, 'IRIS', 'ML')")

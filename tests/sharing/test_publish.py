@@ -217,6 +217,21 @@ def test_large_tables_become_several_files(owner: psycopg.Connection, place: Pat
     assert group.column(0).compression == "ZSTD"
 
 
+@pytest.mark.parametrize(("codec", "digests"), [("snappy", "UNCOMPRESSED"), ("zstd", "ZSTD")])
+def test_what_cannot_be_compressed_is_not(owner: psycopg.Connection, place: Path, codec: str, digests: str) -> None:
+    owner.execute(
+        "CREATE TABLE many AS SELECT 'order ' || n AS id, md5(n::text) AS digest, ARRAY[n, n] AS list, "
+        "NULL::text AS nothing FROM generate_series(1, 20000) AS n; CALL dbms_share.remove_from_share('s', 't'); "
+        "CALL dbms_share.add_to_share('s', 'many');"
+        f"CALL dbms_share.update_share_property('s', 'compression', '{codec}')"
+    )
+    publish(owner)
+    name = one(owner, "SELECT file_name FROM sys.user_share_files")
+    group = pq.ParquetFile(home(owner, place) / name).metadata.row_group(0)
+    found = [group.column(number).compression for number in range(group.num_columns)]
+    assert found == [codec.upper(), digests, codec.upper(), codec.upper()]
+
+
 def test_an_empty_table_has_no_file(owner: psycopg.Connection, place: Path) -> None:
     owner.execute("TRUNCATE t")
     publish(owner)

@@ -15,7 +15,7 @@ from backend.test_docs import PSQL, ROLES, blocks, drop_roles, renamed
 from fix_db import Database, identifiers, unique
 from fix_server import Server
 from mlshare_server.worker.main import Worker
-from mlshare_tools import cluster, share_demo
+from mlshare_tools import share_demo
 from mlshare_tools.build import CHECKOUT
 
 PAGE = CHECKOUT / "docs" / "sharing.md"
@@ -54,15 +54,13 @@ def test_the_four_lines_are_what_the_demo_runs() -> None:
 
 @pytest.mark.private
 @pytest.mark.slow
-def test_the_demo(server: Server, tmp_path: Path) -> None:
-    environments = cluster.existing().environments
-    python = environments.ensure_clients()
+def test_the_demo(server: Server, client_python: Path, tmp_path: Path) -> None:
     names = share_demo.Names(*(unique(name) for name in ("share_demo", "demouser", "demo_worker", "demo_server")))
     out = io.StringIO()
     home = tmp_path / "demo"
     demo = share_demo.ShareDemo(server.dsn, home, names, out)
     try:
-        demo.run(python)
+        demo.run(client_python)
         assert float(re.search(r"150 flowers; accuracy on 38 .*: ([\d.]+)", out.getvalue())[1]) > 0.9
         assert json.loads((home / "delta_share_profile.json").read_text())["shareCredentialsVersion"] == 1
         assert demo.answers()

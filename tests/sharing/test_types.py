@@ -150,6 +150,27 @@ def test_what_clients_cannot_read_is_null_or_an_error(owner: psycopg.Connection,
     assert '"d"' in str(refused(owner, "ML632", "CALL dbms_share.publish_share_wait('s')"))
 
 
+def test_every_digit_of_a_decimal_arrives(owner: psycopg.Connection, place: Path) -> None:
+    shapes = [(p, s) for p in (1, 4, 5, 9, 18, 19, 37, 38) for s in {0, 1, 2, 3, 4, 5, p - 1, p} if s <= p]
+    names = [f"n_{p}_{s}" for p, s in shapes]
+    columns = ", ".join(f"{name} numeric({p}, {s})" for name, (p, s) in zip(names, shapes, strict=True))
+    owner.execute(f"CREATE TABLE t (id int, many numeric(9, 4)[], {columns})")
+    # All nines, a one at the end, zero, a one in front, and digits at random, on both sides of zero.
+    for number, digits in enumerate(("9" * 38, "0" * 37 + "1", "0" * 38, "1" + "0" * 37, "70061" * 7 + "403")):
+        for sign in ("", "-"):
+            last = [digits[-p:] if number < 3 else digits[:p] for p, _ in shapes]
+            values = [f"{sign}{text}e-{s}" for text, (_, s) in zip(last, shapes, strict=True)]
+            row = ", ".join(f"'{value}'" for value in values)
+            many = "{NULL,NaN,12345.6789,-0.0001}" if number else "{}"
+            owner.execute(f"INSERT INTO t VALUES ({2 * number + bool(sign)}, '{many}', {row})")
+    owner.execute("CALL dbms_share.add_to_share('s', 't')")
+    publish(owner)
+    found = sorted(published(owner, place), key=lambda row: int(row["id"]))
+    wanted = rows(owner, f"SELECT id, {', '.join(names)} FROM t ORDER BY id")
+    assert [(row["id"], *(row[name] for name in names)) for row in found] == wanted
+    assert found[0]["many"] == [] and found[-1]["many"] == [None, None, Decimal("12345.6789"), Decimal("-0.0001")]
+
+
 def test_numeric_as_text(owner: psycopg.Connection, place: Path) -> None:
     number = "12345678901234567890.12345678901234567890"
     owner.execute("CREATE TABLE t (n numeric); CALL dbms_share.add_to_share('s', 't')")

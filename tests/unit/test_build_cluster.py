@@ -173,6 +173,7 @@ def test_a_scheduler_without_workers(directory: Path) -> None:
         assert time.monotonic() - start < 20
 
 
+@pytest.mark.alone
 def test_cancel_is_quick_and_the_cluster_forgets(directory: Path) -> None:
     sizes = MANY * 5
     with cluster(directory) as made:

@@ -269,6 +269,7 @@ def state(pid: int) -> list[str]:
 # --- many ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.alone
 def test_scheduling_costs_little() -> None:
     """A thousand groups more cost less than 0.2 ms of each of two processors, at the best of five."""
     rows, few = table([100] * 1000), [100] * 10

@@ -147,6 +147,7 @@ def test_silent_exit_is_a_crash_with_the_last_words() -> None:
     assert caught.value.detail == "last words"
 
 
+@pytest.mark.alone
 def test_wall_clock_limit() -> None:
     started = time.monotonic()
     with pytest.raises(errors.ChildTimeout, match=r"within 0\.5 s"):
@@ -154,6 +155,7 @@ def test_wall_clock_limit() -> None:
     assert time.monotonic() - started < 2
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("raised", [Cancelled, KeyboardInterrupt, ValueError])
 def test_what_tick_raises_passes_and_nothing_stays_behind(raised: type[BaseException]) -> None:
     pids: list[int] = []
@@ -167,6 +169,7 @@ def test_what_tick_raises_passes_and_nothing_stays_behind(raised: type[BaseExcep
     assert _group_ends(pids[0])
 
 
+@pytest.mark.alone
 def test_what_progress_raises_passes() -> None:
     pids: list[int] = []
 
@@ -179,6 +182,7 @@ def test_what_progress_raises_passes() -> None:
     assert _group_ends(pids[0])
 
 
+@pytest.mark.alone
 def test_tick_is_called_often() -> None:
     ticks: list[float] = []
     with pytest.raises(errors.ChildTimeout):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from fix_workers import SLOWEST
 from mlshare_tools.build import CHECKOUT
 
 PYTHON = CHECKOUT / "plpython"
@@ -124,6 +125,7 @@ HEAVY = {
 }
 
 
+@pytest.mark.alone
 def test_importing_the_routines_is_light() -> None:
     """The installed package loads no library and takes less than 50 ms of a processor, at its best of twenty."""
     seconds = [1.0]
@@ -183,3 +185,7 @@ def test_no_run_of_more_than_ten_lines_appears_twice() -> None:
         for window in windows(path, 11):
             assert window not in seen, f"{name_of(path)} repeats {seen[window]}:\n" + "\n".join(window)
             seen[window] = name_of(path)
+
+
+def test_files_that_start_first_exist() -> None:
+    assert all((CHECKOUT / "tests" / name).exists() for name in SLOWEST)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from mlshare import __version__, catalog, db, errors, loading, store
 from mlshare import options as opt
 from mlshare.routines.boundary import routine
-from mlshare.routines.models import _given
 
 if TYPE_CHECKING:
     from mlshare.child import Reply
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 @routine
 def ml_model_compile(model_handle: str | None, function_name: str | None, options: str | None) -> None:
     chosen = opt.parse(options, opt.COMPILE)
-    model = catalog.find(_given(model_handle), "SELECT")
+    model = catalog.find(model_handle, "SELECT")
     if function_name is None:
         raise errors.InvalidArgument(argument="function_name", reason="a function must be named")
     function = db.qualified(function_name)

@@ -8,7 +8,6 @@ from typing import Any
 
 from mlshare import catalog, errors
 from mlshare.routines.boundary import routine
-from mlshare.routines.models import _given
 
 Rows = Iterator[tuple[Any, ...]]
 
@@ -115,7 +114,7 @@ def _details(model: str | None, partition: str | None, part: str, rows: Any, fai
     """The rows of each partition, its name before them; a failed one has its error for an alert."""
     from mlshare import dictionary
 
-    found = catalog.find(_given(model), "SELECT", some=True)
+    found = catalog.find(model, "SELECT", some=True)
     out: list[tuple[Any, ...]] = []
     for name, value, error in dictionary.details(found, partition, part):
         out += ((name, *row) for row in rows(value))

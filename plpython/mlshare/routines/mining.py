@@ -142,7 +142,7 @@ def drop_partition(model_name: str | None, partition_name: str | None, partition
 
 @routine
 def drop_model(model_name: str | None, force: bool | None) -> None:
-    store.drop(catalog.find(_given(model_name)))
+    store.drop(catalog.find(model_name))
 
 
 @routine
@@ -150,7 +150,7 @@ def rename_model(model_name: str | None, new_model_name: str | None, versioned_m
     from mlshare import whole
 
     new_name = _given(new_model_name)
-    model = catalog.find(_given(model_name), "ALTER")
+    model = catalog.find(model_name, "ALTER")
     if versioned_model_name is not None:
         whole.rename(catalog.find(f"{new_name}@{model.owner}", "ALTER"), versioned_model_name)
     whole.rename(model, new_name)
@@ -160,7 +160,7 @@ def rename_model(model_name: str | None, new_model_name: str | None, versioned_m
 def export_sermodel(model_data: bytes | None, model_name: str | None, partition_name: str | None) -> tuple[bytes]:
     from mlshare import codec, partitions, whole
 
-    model = catalog.find(_given(model_name), "SELECT", some=partition_name is not None)
+    model = catalog.find(model_name, "SELECT", some=partition_name is not None)
     if partition_name is None:
         return (codec.pack(transfer.whole_bytes(model)),)
     directory = partitions.directory_of(model)
@@ -190,7 +190,7 @@ def apply(
 ) -> None:
     from mlshare import applying, callers
 
-    model = catalog.find(_given(model_name))
+    model = catalog.find(model_name)
     name = _text(data_table_name, "data_table_name")
     table = callers.relation(name, data_schema_name, search_path, "data_table_name")
     output = callers.new_table(_text(result_table_name, "result_table_name"), search_path)

@@ -17,7 +17,7 @@ def ml_create_or_upgrade_catalog() -> None:
 
 @routine
 def ml_model_drop(model_handle: str | None) -> None:
-    store.drop(catalog.find(_given(model_handle)))
+    store.drop(catalog.find(model_handle))
 
 
 @routine

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from mlshare import cache, catalog, db, document, errors, store
 from mlshare import options as opt
 from mlshare.routines.boundary import routine
-from mlshare.routines.models import _given
 
 if TYPE_CHECKING:
     from mlshare.batches import Scored
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
 @routine
 def ml_predict_row(input: str | None, model_handle: str | None, options: str | None) -> str | None:
-    loaded = cache.entry(catalog.find(_given(model_handle)))
+    loaded = cache.usable(model_handle)
     if input is None:
         return None
     row = _parsed(input)
@@ -28,7 +27,7 @@ def ml_predict_row(input: str | None, model_handle: str | None, options: str | N
 
 @routine
 def _predict_row(input: str | None, model_handle: str | None, options: str | None) -> str | None:
-    loaded = cache.entry(catalog.find(_given(model_handle)))
+    loaded = cache.usable(model_handle)
     if input is None:
         return None
     return loaded.results.completed("{}", _answer(loaded, _parsed(input), input, options))
@@ -58,7 +57,7 @@ def ml_predict(
     model_handle: str | None, query: str | None, options: str | None
 ) -> Iterator[tuple[str, str | None, str | None]]:
     chosen = opt.parse(options, opt.PREDICT)
-    loaded = cache.entry(catalog.find(_given(model_handle)))
+    loaded = cache.usable(model_handle)
     if query is None:
         raise errors.InvalidArgument(argument="query", reason="a query must be given")
     answers = _answers(loaded, query, chosen.get("threshold"))
@@ -89,7 +88,7 @@ def ml_predict_table(
     from mlshare import scoring
 
     chosen = opt.parse(options, opt.PREDICT)
-    model = catalog.find(_given(model_handle))
+    model = catalog.find(model_handle)
     if table_name is None or output_table_name is None:
         missing = "table_name" if table_name is None else "output_table_name"
         raise errors.InvalidArgument(argument=missing, reason="a table must be given")
@@ -120,7 +119,7 @@ def ml_score(
     from mlshare import frame, scoring
 
     chosen = opt.parse(options, opt.SCORE)
-    model = catalog.find(_given(model_handle))
+    model = catalog.find(model_handle)
     if table_name is None or target_column_name is None or metric is None:
         raise errors.InvalidArgument(argument="NULL", reason="table_name, target_column_name and metric must be given")
     source = frame.relation(table_name)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from mlshare import cache, catalog, document, errors
+from mlshare import cache, document, errors
 from mlshare.routines.boundary import routine
-from mlshare.routines.models import _given
 
 if TYPE_CHECKING:
     from mlshare.cache import Entry
@@ -93,11 +92,10 @@ def prediction_bounds(
 
 @routine
 def ora_dm_partition_name(model: str | None, row: str | None) -> str | None:
-    loaded = cache.entry(catalog.find(_given(model)))
+    loaded = cache.usable(model)
     if row is None or not loaded.scorer.key_columns:
         return None
-    found = loaded.scorer.partition_of(_parsed(row), row)  # type: ignore[union-attr]
-    return None if found is None else found.name
+    return loaded.scorer.name_of(_parsed(row), row)  # type: ignore[union-attr]
 
 
 # --- what they have in common --------------------------------------------------------------------
@@ -105,7 +103,7 @@ def ora_dm_partition_name(model: str | None, row: str | None) -> str | None:
 
 def _predicted(model: str | None, text: str | None) -> tuple[Entry, Answer | None]:
     """The open model and its prediction; None if there is none: a NULL row, or a key without a partition."""
-    loaded = cache.entry(catalog.find(_given(model)))
+    loaded = cache.usable(model)
     if text is None:
         return loaded, None
     found = loaded.scorer.answer(_row(loaded, text), text)
@@ -114,7 +112,7 @@ def _predicted(model: str | None, text: str | None) -> tuple[Entry, Answer | Non
 
 def _chosen(model: str | None, text: str | None) -> tuple[Entry, Scorer | None, Row]:
     """The open model, what of it predicts the row, and the row."""
-    loaded = cache.entry(catalog.find(_given(model)))
+    loaded = cache.usable(model)
     if text is None:
         return loaded, None, {}
     row = _row(loaded, text)

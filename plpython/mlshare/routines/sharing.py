@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from mlshare import catalog, errors, privileges
 from mlshare.routines.boundary import routine
-from mlshare.routines.models import _given
 
 
 @routine
@@ -14,7 +13,7 @@ def ml_model_grant(
     model_handle: str | None, grantee: str | None, privilege: str | None, partition: str | None = None
 ) -> None:
     chosen = "PREDICT" if privilege is None else _privilege(privilege)
-    privileges.grant(catalog.find(_given(model_handle)), _role(grantee), chosen, partition)
+    privileges.grant(catalog.find(model_handle), _role(grantee), chosen, partition)
 
 
 @routine
@@ -22,7 +21,7 @@ def ml_model_revoke(
     model_handle: str | None, grantee: str | None, privilege: str | None, partition: str | None = None
 ) -> None:
     chosen = None if privilege is None else _privilege(privilege)
-    privileges.revoke(catalog.find(_given(model_handle)), _role(grantee), chosen, partition)
+    privileges.revoke(catalog.find(model_handle), _role(grantee), chosen, partition)
 
 
 def _model_privileges() -> Iterator[tuple[str, ...]]:

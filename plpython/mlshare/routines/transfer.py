@@ -10,7 +10,6 @@ from typing import Any
 
 from mlshare import catalog, db, errors, loading, store
 from mlshare.routines.boundary import routine
-from mlshare.routines.models import _given
 
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _FORMATS = ("ONNX", "ONNXv1.0", "ONNXv2.0")
@@ -28,7 +27,7 @@ _KEPT = (
 
 @routine
 def ml_model_export(model_handle: str | None, output_table_name: str | None) -> None:
-    model = catalog.find(_given(model_handle), "SELECT")
+    model = catalog.find(model_handle, "SELECT")
     output = _new_table(output_table_name)
     metadata = dict(store.read_row(model)["model_metadata"] or {})
     pieces = _pieces(model, metadata)

@@ -17,7 +17,8 @@ from mlshare_server.worker.types import Column
 # Years 1 to 9999, as clients can show them; beyond lie BC dates, far futures and infinity.
 DAYS = (-719162, 2932896)
 MICROSECONDS = (DAYS[0] * 86_400_000_000, (DAYS[1] + 1) * 86_400_000_000 - 1)
-NOT_FINITE = pa.array(["NaN", "Infinity", "-Infinity"])
+# As the driver writes them.
+NOT_FINITE = pa.array(["nan", "inf", "-inf"])
 
 
 class Assembler:

@@ -18,8 +18,10 @@ from mlshare_server.worker.arrow import stats
 
 # Rows are gathered up to this size before they are written as a row group.
 GROUP = 32 << 20
-# Rows that tell which columns repeat themselves.
+# Rows that tell which columns repeat themselves, and which can be compressed.
 SAMPLE = 10_000
+# Of the size of a column that is compressed.
+LEAST_SAVED = 1 / 8
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,9 @@ class Parts:
         path = self.begin(self._id)
         self._stack = ExitStack()
         self._sink = Hashed(self._stack.enter_context(self.storage.create(path)))
-        options = {"compression": self.compression, "version": "2.6", "use_dictionary": repetitive(first)}
+        sample = first.slice(0, SAMPLE)
+        options: dict[str, Any] = {"version": "2.6", "use_dictionary": repetitive(sample)}
+        options["compression"] = compressible(sample, self.compression, **options)
         self._writer = pq.ParquetWriter(pa.PythonFile(self._sink, mode="w"), self.schema, **options)
 
     def _close_file(self) -> None:
@@ -148,16 +152,33 @@ class Parts:
         self.written.append(made)
 
 
-def repetitive(table: pa.Table) -> list[str]:
+def repetitive(sample: pa.Table) -> list[str]:
     """The columns whose values repeat so often that a dictionary of them is worth the time of making it.
 
     For numbers that is half of the time of writing; texts are written and read faster with one, and less of them.
     """
-    sample = table.slice(0, SAMPLE)
 
     def repeats(field: pa.Field) -> bool:
         times = 2 if pa.types.is_string(field.type) else 10
         return int(pc.count_distinct(sample[field.name]).as_py()) * times <= len(sample)
 
-    simple = [f for f in table.schema if not pa.types.is_nested(f.type) and not pa.types.is_decimal(f.type)]
+    simple = [f for f in sample.schema if not pa.types.is_nested(f.type) and not pa.types.is_decimal(f.type)]
     return [field.name for field in simple if repeats(field)]
+
+
+def compressible(sample: pa.Table, codec: str, **options: Any) -> dict[str, str]:
+    """How each column is compressed, by its path in the file: not at all where that would save less than an eighth.
+
+    Of digests, tokens and the like: trying takes a third of the time of writing, and then they are read faster too.
+    """
+    with pq.ParquetWriter(pa.BufferOutputStream(), sample.schema, compression=codec, **options) as trial:
+        trial.write_table(sample)
+    group = trial.writer.metadata.row_group(0)
+
+    def pays(column: pq.ColumnChunkMetaData) -> bool:
+        # Less than a byte for each row: NULLs and the like, which tell nothing of the rows to come.
+        before, after = int(column.total_uncompressed_size), int(column.total_compressed_size)
+        return before < len(sample) or after <= before * (1 - LEAST_SAVED)
+
+    columns = [group.column(number) for number in range(group.num_columns)]
+    return {column.path_in_schema: codec if pays(column) else "none" for column in columns}

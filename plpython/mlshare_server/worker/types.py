@@ -126,7 +126,8 @@ class Mapper:
     def _numeric(self, typmod: int) -> tuple[str, Any, pa.DataType]:
         precision, scale = (typmod - 4) >> 16 & 0xFFFF, (typmod - 4) & 0x7FF
         if typmod >= 4 and precision <= 38 and scale <= precision:
-            return "::text", f"decimal({precision},{scale})", pa.decimal128(precision, scale)
+            # The driver makes text of it, for less than the server would.
+            return "", f"decimal({precision},{scale})", pa.decimal128(precision, scale)
         return TEXT if self.numeric == "STRING" else DOUBLE
 
     def _array(self, name: str, expression: str, source: Source, row: Any) -> Column:
