@@ -54,8 +54,22 @@ def test_changes_by_row(history: Shop, reader: Readers, run_client: Any, delta: 
     assert found == sorted(SECOND)
     found = run_client(profile, LOAD, delta=delta, more={"starting_version": 1, "ending_version": 2})
     assert found == sorted([*SECOND, ["1", "Ada", "insert", "1"], ["2", "Bob", "insert", "1"]])
-    if not delta:  # the client's own log begins at 3 then, which its kernel does not read
-        assert run_client(profile, LOAD, delta=delta, more={"starting_version": 3}) == []
+    assert run_client(profile, LOAD, delta=delta, more={"starting_version": 3}) == []
+
+
+def test_a_version_of_the_same_rows_has_no_file_of_changes(history: Shop, reader: Readers) -> None:
+    """Not even an empty one: the client's kernel makes no table of it."""
+    answer = reader(history.token())(TABLE + "/changes", params={"startingVersion": 3})
+    assert [*map(list, map(json.loads, answer.text.splitlines()))] == [["protocol"], ["metaData"]]
+
+
+@pytest.mark.parametrize(("historical", "named"), [({}, 3), ({"includeHistoricalMetadata": "True"}, 2)])
+def test_metadata_is_of_the_last_version_unless_that_of_old_ones_is_asked_for(
+    history: Shop, reader: Readers, historical: dict[str, str], named: int
+) -> None:
+    answer = reader(history.token())(TABLE + "/changes", params={"startingVersion": 2, **historical})
+    assert json.loads(answer.text.splitlines()[1])["metaData"]["version"] == named
+    assert answer.headers["delta-table-version"] == "2"
 
 
 def test_whole_files_where_it_is_too_much_to_compare(
@@ -94,6 +108,9 @@ def test_files_of_changes_are_signed_too(history: Shop, reader: Readers) -> None
         ("startingVersion=9", "was invalid"),
         ("startingVersion=x", "not a valid number"),
         ("startingTimestamp=2100-01-01T00:00:00Z", "is after the latest available version"),
+        ("startingTimestamp=2000-01-01T00:00:00Z", "Please use a timestamp greater than or equal to"),
+        ("startingVersion=1&endingTimestamp=2100-01-01T00:00:00Z", "Please use a timestamp less than or equal to"),
+        ("startingVersion=1&endingTimestamp=2000-01-01T00:00:00Z", "is before the earliest version available"),
     ],
 )
 def test_ranges_that_are_refused(history: Shop, reader: Readers, query: str, text: str) -> None:
@@ -105,7 +122,7 @@ def test_no_changes_without_key_or_history(shop: Shop, reader: Readers) -> None:
     shop.share()
     shop.publish("DEMO", {"S.T": [people(p1="Ada")]}, key=["id"])
     answer = reader(shop.token())(TABLE + "/changes", params={"startingVersion": 1})
-    assert answer.status_code == 400 and answer.json()["message"] == "cdf is not enabled on table S.T"
+    assert answer.status_code == 400 and answer.json()["message"] == "cdf is not enabled on table DEMO.S.T"
 
 
 def test_what_counts_as_changed() -> None:
@@ -191,4 +208,4 @@ def test_a_query_from_a_version_on_needs_the_history(shop: Shop, reader: Readers
     shop.share()
     shop.publish("DEMO", {"S.T": [people(p1="Ada")]})
     answer = reader(shop.token())(TABLE + "/query", "POST", json={"startingVersion": 1})
-    assert answer.status_code == 400 and "history sharing is not enabled on table: S.T" in answer.json()["message"]
+    assert answer.status_code == 400 and "history sharing is not enabled on table: DEMO.S.T" in answer.json()["message"]

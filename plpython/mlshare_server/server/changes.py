@@ -54,12 +54,15 @@ async def changes(request: Request, call: Call) -> Response:
     values = dict(request.query_params)
     if not tables.has_changes(share, table):
         first_of(values)
-        raise NoChanges(schema=table.schema_name, table=table.table_name)
+        raise NoChanges(share=share.share_name, schema=table.schema_name, table=table.table_name)
     versions = await call.services.catalog.versions(call.who, share, table)
     first, last = span(values, versions)
     latest = await travel.by_number(call, share, table, versions, last)
     form = Form.of(request, share, latest)
     call.noted |= {"share_version": first, "num_files": 0, "size": 0}
+    # Readers that ask for the metadata of old versions begin a log of their own at the version that it names.
+    named = first if values.get("includeHistoricalMetadata", "").lower() == "true" else last
+    latest = replace(latest, share_version=named)
     lines = stream(request, call, share, latest, between(versions, first, last), first, form)
     return await answer(request, first, form, lines)
 
@@ -86,11 +89,12 @@ def span(values: dict[str, Any], versions: list[Version]) -> tuple[int, int]:
     """The first and the last version whose changes are asked for."""
     first, when = first_of(values)
     if when is not None:
+        travel.check_since(versions, when)
         first = travel.earliest_since(versions, when)
     assert first is not None
     last = number("endingVersion", values.get("endingVersion"))
     if (until := moment("endingTimestamp", values.get("endingTimestamp"))) is not None:
-        last = max((v.share_version for v in versions if v.published <= until), default=0)
+        last = travel.latest_until(versions, until)
     last = versions[-1].share_version if last is None else min(last, versions[-1].share_version)
     if first > last:
         raise Invalid(reason=f"CDF range from start {first} to end {last} was invalid. End cannot be before start.")
@@ -109,8 +113,7 @@ async def stream(
     request: Request, call: Call, share: Share, latest: Table, versions: list[Version], first: int, form: Form
 ) -> AsyncIterator[bytes]:
     """The lines of the answer: of each version what differs from the one before."""
-    # Readers begin a log of their own at the version that the metadata names.
-    yield actions.head(replace(latest, share_version=first), delta=form.delta, changes=True)
+    yield actions.head(latest, delta=form.delta, changes=True)
     before: dict[Any, File] | None = None
     for version in versions:
         here = await files_of(call, share, latest, version)
@@ -120,9 +123,10 @@ async def stream(
             come = [file for name, file in here.items() if name not in known]
             if before is not None and gone and sum(file.size for file in gone + come) <= COMPARED_BYTES:
                 name = name_of(latest, share, version, gone, come)
-                size = await made(call, name, latest, gone, come)
+                size, rows = await made(call, name, latest, gone, come)
                 url = f"{base_url(request, call)}/changes/{name}.parquet?{signed_query(call, name, form.expires)}"
-                yield change_line("cdf", url, name, size, version, form)
+                if rows:  # none: other files of the same rows, and readers stumble over a file without any
+                    yield change_line("cdf", url, name, size, version, form)
             else:
                 async for line in whole_files(request, call, version, gone, come, form):
                     yield line
@@ -179,8 +183,8 @@ def name_of(table: Table, share: Share, version: Version, gone: list[File], come
     return f"{share.share_id}.{table.table_id}.{version.share_version}.{digest}"
 
 
-async def made(call: Call, name: str, table: Table, gone: list[File], come: list[File]) -> int:
-    """Makes the file of that name unless it is there; its size in bytes."""
+async def made(call: Call, name: str, table: Table, gone: list[File], come: list[File]) -> tuple[int, int]:
+    """Makes the file of that name unless it is there; its size in bytes and its rows."""
     services = call.services
     path = services.directory / f"{name}.parquet"
     async with services.lock(name):
@@ -191,7 +195,7 @@ async def made(call: Call, name: str, table: Table, gone: list[File], come: list
             except (FileNotFoundError, ServerError) as error:
                 raise NotFound(what="a file of the table is no longer there") from error
             await asyncio.to_thread(_tidy, services.directory, path)
-        return path.stat().st_size
+        return path.stat().st_size, pq.read_metadata(path).num_rows
 
 
 def _make(path: Path, storages: dict[Any, Any], table: Table, gone: list[File], come: list[File]) -> None:
@@ -237,7 +241,7 @@ async def file(request: Request, call: Call) -> Response:
     # After a version in between was dropped, the same name would be something else.
     if name_of(table, share, versions[at[0]], gone, come) != name:
         raise BadFileUrl
-    size = await made(call, name, table, gone, come)
+    size, _ = await made(call, name, table, gone, come)
     call.noted |= {"num_files": 1, "details": {"file": name}}
     path = call.services.directory / f"{name}.parquet"
     return await byte_answer(request, call, lambda: path.open("rb"), size, name)

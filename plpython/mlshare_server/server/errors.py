@@ -75,11 +75,11 @@ class Invalid(ProtocolError):
 
 class NoHistory(Invalid):
     """Reading table by version or timestamp is not supported because history sharing is not enabled on table: \
-{schema}.{table}"""
+{share}.{schema}.{table}"""
 
 
 class NoChanges(Invalid):
-    """cdf is not enabled on table {schema}.{table}"""
+    """cdf is not enabled on table {share}.{schema}.{table}"""
 
 
 class TooOld(Invalid):

@@ -15,7 +15,7 @@ from mlshare_server.server.asked import Capabilities, body_of, number
 from mlshare_server.server.catalog import Share, Table, Version
 from mlshare_server.server.changes import Form
 from mlshare_server.server.endpoint import Call
-from mlshare_server.server.errors import Invalid, NoHistory, NotFound
+from mlshare_server.server.errors import Invalid, NotFound
 
 
 async def query(request: Request, call: Call) -> Response:
@@ -31,8 +31,7 @@ async def query(request: Request, call: Call) -> Response:
 
 async def since(request: Request, call: Call, share: Share, table: Table, first: int, body: dict[str, Any]) -> Response:
     """The files that came and went in the versions from the first on: how a stream reads what is new."""
-    if not share.history:
-        raise NoHistory(schema=table.schema_name, table=table.table_name)
+    travel.check_history(share, table)
     if any(tables.text_of(body, name) for name in ("pageToken", "refreshToken")) or body.get("includeRefreshToken"):
         raise Invalid(reason="pageToken, refreshToken and includeRefreshToken must not be set with startingVersion")
     versions = await call.services.catalog.versions(call.who, share, table)

@@ -17,7 +17,7 @@ from mlshare_server.server import actions, hints, sqlhints, travel
 from mlshare_server.server.asked import Capabilities, moment, number
 from mlshare_server.server.catalog import File, Share, Table
 from mlshare_server.server.endpoint import Call
-from mlshare_server.server.errors import Invalid, Malformed, NoHistory
+from mlshare_server.server.errors import Invalid, Malformed
 from mlshare_server.server.files import sign_all
 
 NDJSON = "application/x-ndjson; charset=utf-8"
@@ -53,11 +53,11 @@ def has_changes(share: Share, table: Table) -> bool:
 async def version(request: Request, call: Call) -> Response:
     """GET …/version, and the older HEAD of the table itself"""
     share, table = await travel.table_of(request, call)
-    when = moment("startingTimestamp", request.query_params.get("startingTimestamp"))
     found = table.share_version
-    if when is not None:
-        if not share.history:
-            raise NoHistory(schema=table.schema_name, table=table.table_name)
+    given = request.query_params.get("startingTimestamp")
+    if given:
+        travel.check_history(share, table)
+    if (when := moment("startingTimestamp", given)) is not None:
         found = travel.earliest_since(await call.services.catalog.versions(call.who, share, table), when)
     return Response(headers=headers(request, found))
 

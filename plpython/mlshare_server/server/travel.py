@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -33,13 +33,19 @@ def only_one(values: dict[str, Any], *names: str) -> None:
         raise Invalid(reason=f"Please only provide one of: {','.join(names)}")
 
 
+def check_history(share: Share, table: Table) -> None:
+    """NoHistory if only the current version may be read."""
+    if not share.history:
+        raise NoHistory(share=share.share_name, schema=table.schema_name, table=table.table_name)
+
+
 async def at(call: Call, share: Share, table: Table, values: dict[str, Any]) -> Table:
     """The table in the version that "version" or "timestamp" in values ask for."""
-    wanted, when = number("version", values.get("version")), moment("timestamp", values.get("timestamp"))
-    if wanted is None and when is None:
+    if all(values.get(name) in (None, "") for name in ("version", "timestamp")):
         return table
-    if not share.history:
-        raise NoHistory(schema=table.schema_name, table=table.table_name)
+    wanted = number("version", values.get("version"))
+    check_history(share, table)
+    when = moment("timestamp", values.get("timestamp"))
     versions = await call.services.catalog.versions(call.who, share, table)
     if when is not None:
         wanted = latest_until(versions, when)
@@ -68,14 +74,20 @@ async def by_number(call: Call, share: Share, table: Table, versions: list[Versi
 
 def latest_until(versions: list[Version], when: datetime) -> int:
     """The version that was the latest at that moment."""
-    before = [version for version in versions if version.published <= when]
-    if not before:
-        raise Invalid(
-            reason=f"The provided timestamp ({when:%Y-%m-%d %H:%M:%S}) is before the earliest version available"
-        )
+    check_since(versions, when)
     if when > versions[-1].published:
         raise Invalid(reason=_too_late(when, versions[-1]))
-    return before[-1].share_version
+    return [version for version in versions if version.published <= when][-1].share_version
+
+
+def check_since(versions: list[Version], when: datetime) -> None:
+    """Invalid if the moment is before the first version: what was there then is not known any more."""
+    first = versions[0].published
+    if when < first:
+        raise Invalid(
+            reason=f"{shown(when)} is before the earliest version available. "
+            f"Please use a timestamp greater than or equal to {shown(first)}."
+        )
 
 
 def earliest_since(versions: list[Version], when: datetime) -> int:
@@ -88,6 +100,11 @@ def earliest_since(versions: list[Version], when: datetime) -> int:
 
 def _too_late(when: datetime, last: Version) -> str:
     return (
-        f"The provided timestamp ({when:%Y-%m-%d %H:%M:%S}) is after the latest available version "
-        f"{last.share_version} ({last.published:%Y-%m-%dT%H:%M:%SZ})"
+        f"{shown(when)} is after the latest available version {last.share_version}. "
+        f"Please use a timestamp less than or equal to {shown(last.published)}."
     )
+
+
+def shown(when: datetime) -> str:
+    """A moment so exactly that it means the same version where it is sent back."""
+    return when.astimezone(UTC).isoformat().replace("+00:00", "Z")
