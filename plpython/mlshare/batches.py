@@ -20,6 +20,7 @@ Scored = tuple[str, str, bytes | None, bytes | None, int, str | None, list[float
 
 Wanted = Sequence[tuple[str, Kind]]
 
+_WINDOW_BLOCKS = 1024  # that are read at a time for it: nothing waits for the first of them
 _WINDOW_CELLS = 32_000_000  # of a table that a partitioned model scores at a time: 256 MB
 _SMALL = 255  # classes whose numbers, from 1 on, fit into a byte
 
@@ -35,7 +36,7 @@ def windows(
     """All rows in lists of batches: many for a partitioned model, to call each sub-model seldom, else one by one."""
     most = _WINDOW_CELLS // max(1, len(wanted)) if scorer.key_columns else 0
     held: list[frame.Batch] = []
-    for batch in frame.batches(source, wanted, known):
+    for batch in frame.batches(source, wanted, known, n_blocks=_WINDOW_BLOCKS if most else frame.BLOCKS):
         held.append(batch)
         if sum(len(b.table) for b in held) >= most:
             yield held
