@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
-from mlshare import db, errors, frame
+from mlshare import db, errors, frame, viewtext
 
 
 @contextmanager
@@ -31,7 +32,18 @@ def query(text: str, path: str | None) -> frame.Source:
         db.run("name_query", query=text)
     named = str(db.value("named_query")).rstrip().removesuffix(";")
     db.run("forget_query")
-    return frame.query(named)
+    return _table_of(named) or frame.query(named)
+
+
+def _table_of(named: str) -> frame.Source | None:
+    """The table of a query that only names columns of it, as PostgreSQL writes views; its rows are read much faster."""
+    name = viewtext.table_of(named)
+    if name is None:
+        return None
+    query, table = frame.query(named), frame.relation(name)
+    if not set(query.attributes) <= set(table.attributes):  # those that every table has are not listed
+        return None
+    return replace(table, name=query.name, attributes=query.attributes)
 
 
 def relation(name: str, schema: str | None, path: str | None, argument: str) -> str:
