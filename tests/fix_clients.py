@@ -31,7 +31,9 @@ def run_client(client_python: Path, tmp_path: Path) -> Callable[..., Any]:
         path.write_text(json.dumps(profile))
         names = {**values, "profile": str(path)}
         head = "import json\n" + "".join(f"{name} = {value!r}\n" for name, value in names.items())
-        code = f"{head}{lines}\nprint(json.dumps(result, default=str))\n"
+        # At the end of the process threads of the client's libraries may abort it ("terminate called without an active
+        # exception"), after all is done: so it ends without that.
+        code = f"{head}{lines}\nprint(json.dumps(result, default=str), flush=True)\nimport os\nos._exit(0)\n"
         done = subprocess.run(
             [client_python, "-c", code],
             capture_output=True,
