@@ -89,7 +89,7 @@ class _Encoded:
         frugal = str(parsed.document.get("algorithm")).startswith(_FRUGAL)
         self.rows_at_once = MANY_ROWS if frugal else BATCH_ROWS
         self._require_shape()
-        self._linear = linear.of_graph(onnx_bytes, self._encoder.n_features)
+        self._read = linear.of_graph(onnx_bytes, self._encoder.n_features)
 
     def begin(self, table: Table) -> Callable[[], Prediction]:
         matrix = self._encoder.encode(table)
@@ -111,7 +111,7 @@ class _Encoded:
 
         if usual is None:
             return any_work
-        if self._linear is not None and self._agrees(self._linear):
+        if self._linear is not None:
             return self._linear.of_usual(usual, any_work)
         read, numbers = usual.read, usual.numbers
 
@@ -125,9 +125,17 @@ class _Encoded:
     def _finish(self) -> Callable[[list[float]], Answer]:
         return prediction.shares if self._n_classes else lambda found: prediction.value(found[0])
 
-    def _agrees(self, found: Linear) -> bool:
-        """Whether what was read of the graph answers as the runtime does."""
-        return all(_same(self._one(row), found.answers(row)) for row in _probes(self._encoder.n_features))
+    @cached_property
+    def _linear(self) -> Linear | None:
+        """What was read of the graph, if it answers as the runtime does."""
+        found = self._read
+        agrees = found is not None and all(_same(self._one(row), found.answers(row)) for row in self._probes())
+        return found if agrees else None
+
+    def _probes(self) -> list[list[float]]:
+        """Rows on which two ways of answering are compared."""
+        width = self._encoder.n_features
+        return [[0.0] * width, [1.0 / (1 + i) for i in range(width)]]
 
     @cached_property
     def _one(self) -> Callable[[list[float]], list[float]]:
@@ -137,9 +145,7 @@ class _Encoded:
     @cached_property
     def terms(self) -> stacked.Terms | None:
         found = self._linear
-        if found is None or self._n_classes != 2 or not self._agrees(found):
-            return None
-        return stacked.terms(found, self._encoder)
+        return stacked.terms(found, self._encoder) if found is not None and self._n_classes == 2 else None
 
     def _run(self, matrix: Floats) -> Prediction:
         output: Floats = run(self._session, self._outputs, {_FEATURES: matrix})[0]
@@ -156,11 +162,6 @@ class _Encoded:
         if len(inputs[0].shape) != 2 or inputs[0].shape[1] != self._encoder.n_features:
             width = self._encoder.n_features
             raise InvalidModelMetadata(reason=f"the encoder makes {width} features, the graph differs")
-
-
-def _probes(width: int) -> list[list[float]]:
-    """Rows on which two ways of answering are compared."""
-    return [[0.0] * width, [1.0 / (1 + i) for i in range(width)]]
 
 
 def _same(one: list[float], other: list[float]) -> bool:
