@@ -123,10 +123,11 @@ async def stream(
             come = [file for name, file in here.items() if name not in known]
             if before is not None and gone and sum(file.size for file in gone + come) <= COMPARED_BYTES:
                 name = name_of(latest, share, version, gone, come)
-                size, rows = await made(call, name, latest, gone, come)
+                path = await made(call, name, latest, gone, come)
                 url = f"{base_url(request, call)}/changes/{name}.parquet?{signed_query(call, name, form.expires)}"
-                if rows:  # none: other files of the same rows, and readers stumble over a file without any
-                    yield change_line("cdf", url, name, size, version, form)
+                # Without rows it is other files of the same rows, and readers stumble over such a file.
+                if (await asyncio.to_thread(pq.read_metadata, path)).num_rows:
+                    yield change_line("cdf", url, name, path.stat().st_size, version, form)
             else:
                 async for line in whole_files(request, call, version, gone, come, form):
                     yield line
@@ -183,8 +184,8 @@ def name_of(table: Table, share: Share, version: Version, gone: list[File], come
     return f"{share.share_id}.{table.table_id}.{version.share_version}.{digest}"
 
 
-async def made(call: Call, name: str, table: Table, gone: list[File], come: list[File]) -> tuple[int, int]:
-    """Makes the file of that name unless it is there; its size in bytes and its rows."""
+async def made(call: Call, name: str, table: Table, gone: list[File], come: list[File]) -> Path:
+    """Makes the file of that name unless it is there."""
     services = call.services
     path = services.directory / f"{name}.parquet"
     async with services.lock(name):
@@ -195,7 +196,7 @@ async def made(call: Call, name: str, table: Table, gone: list[File], come: list
             except (FileNotFoundError, ServerError) as error:
                 raise NotFound(what="a file of the table is no longer there") from error
             await asyncio.to_thread(_tidy, services.directory, path)
-        return path.stat().st_size, pq.read_metadata(path).num_rows
+        return path
 
 
 def _make(path: Path, storages: dict[Any, Any], table: Table, gone: list[File], come: list[File]) -> None:
@@ -241,7 +242,6 @@ async def file(request: Request, call: Call) -> Response:
     # After a version in between was dropped, the same name would be something else.
     if name_of(table, share, versions[at[0]], gone, come) != name:
         raise BadFileUrl
-    size, _ = await made(call, name, table, gone, come)
+    path = await made(call, name, table, gone, come)
     call.noted |= {"num_files": 1, "details": {"file": name}}
-    path = call.services.directory / f"{name}.parquet"
-    return await byte_answer(request, call, lambda: path.open("rb"), size, name)
+    return await byte_answer(request, call, lambda: path.open("rb"), path.stat().st_size, name)
