@@ -74,13 +74,9 @@ class Encoder:
 
         Raises MissingFeature, FeatureTypeMismatch, InvalidFeatureValue (infinity).
         """
-        columns = {c.name: c for c in table.columns}
         out = np.zeros((len(table), self.n_features))
         for feature in self.features:
-            column = columns.get(feature.name)
-            if column is None:
-                raise MissingFeature(column=feature.name)
-            feature.encode(fitting(column, feature.kind), out[:, self.spans[feature.name]])
+            feature.encode(fitting(table[feature.name], feature.kind), out[:, self.spans[feature.name]])
         return out
 
     @cached_property

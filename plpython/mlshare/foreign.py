@@ -49,8 +49,7 @@ class Adapter:
         self._n_classes = len(parsed.classes or ())
 
     def begin(self, table: Table) -> Callable[[], Prediction]:
-        columns = {c.name: c for c in table.columns}
-        arrays = [_from_column(columns, c) for c in self._manifest.inputs]
+        arrays = [_from_column(table[c.name], c) for c in self._manifest.inputs]
 
         def rest() -> Prediction:
             parts = [self._batch([a[rows] for a in arrays]) for rows in batches(len(table))]
@@ -161,10 +160,7 @@ def _numbers(output: Any) -> Floats:
         raise failed("its output is not a tensor of numbers", error) from error
 
 
-def _from_column(columns: Mapping[str, Column], wanted: ColumnInput) -> NDArray[Any]:
-    column = columns.get(wanted.name)
-    if column is None:
-        raise MissingFeature(column=wanted.name)
+def _from_column(column: Column, wanted: ColumnInput) -> NDArray[Any]:
     if (column.kind in _STRINGS) != (wanted.dtype == "string"):
         raise FeatureTypeMismatch(column=wanted.name, type=column.kind, expected=wanted.kind)
     if column.codes is not None:

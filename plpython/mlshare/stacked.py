@@ -62,7 +62,7 @@ class Stack:
     def probabilities(self, table: Table, rows: Positions, models: Positions) -> Matrix:
         """Of both classes [n, 2] for some rows [n], each by one of the classifiers [n].
 
-        Errors: FeatureTypeMismatch, InvalidFeatureValue.
+        Errors: MissingFeature, FeatureTypeMismatch, InvalidFeatureValue.
         """
         columns = [fitting(table[name], kind) for name, kind in self.columns]
         out = np.empty((len(rows), 2))

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
+
+from mlshare.errors import MissingFeature
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,4 +46,12 @@ class Table:
         return len(self.columns[0]) if self.columns else 0
 
     def __getitem__(self, name: str) -> Column:
-        return next(c for c in self.columns if c.name == name)
+        """Errors: MissingFeature."""
+        found = self._by_name.get(name)
+        if found is None:
+            raise MissingFeature(column=name)
+        return found
+
+    @cached_property
+    def _by_name(self) -> dict[str, Column]:
+        return {c.name: c for c in self.columns}
