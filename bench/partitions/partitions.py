@@ -31,7 +31,7 @@ from threadpoolctl import threadpool_limits
 
 sys.path.append(str(Path(__file__).parents[1] / "speed"))
 import report
-from place import Place, one
+from place import Place
 from report import Row, at_most
 
 from mlshare import build, child
@@ -170,16 +170,7 @@ def main() -> int:
     options.add_argument("--repeats", type=int, default=3)
     args = options.parse_args()
     how = f"{args.groups} groups of {args.rows} rows and {args.columns} columns, {CORES} cores, best of {args.repeats}."
-    return report.conclude(
-        "partitions_build", "Building partitioned models", list(measured(args)), where(args.dsn), how
-    )
-
-
-def where(dsn: str | None) -> str:
-    if dsn is None:
-        return report.machine("none")
-    with psycopg.connect(dsn) as connection:
-        return report.machine(one(connection, "SELECT current_setting('server_version')"))
+    return report.conclude("partitions_build", "Building partitioned models", list(measured(args)), args.dsn, how)
 
 
 def measured(args: argparse.Namespace) -> Iterator[Row]:

@@ -20,7 +20,7 @@ from partitions import C, Rows, fill
 
 sys.path.append(str(Path(__file__).parents[1] / "speed"))
 import report
-from place import Place, one
+from place import Place
 from report import Row, at_most
 
 SETTINGS = {"ALGO_NAME": "ALGO_GENERALIZED_LINEAR_MODEL", "GLMS_RIDGE_REGRESSION": "GLMS_RIDGE_REG_ENABLE"}
@@ -114,12 +114,11 @@ def main() -> int:
     try:
         with place.session() as connection:
             found = list(measured(connection, args))
-            where = report.machine(one(connection, "SELECT current_setting('server_version')"))
     finally:
         place.remove()
     runs = f"medians of {args.repeats} interleaved runs, µs the least of {ROUNDS}"
     how = f"{args.groups} partitions of {args.rows} rows and 16 columns, {runs}."
-    return report.conclude("partitions_scoring", "Scoring with partitioned models", found, where, how)
+    return report.conclude("partitions_scoring", "Scoring with partitioned models", found, args.dsn, how)
 
 
 def prepare(connection: psycopg.Connection[Any], rows: Rows) -> None:

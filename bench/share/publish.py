@@ -98,11 +98,6 @@ def publish_seconds(dsn: str, condition: str = "") -> float:
         return time.perf_counter() - start
 
 
-def server_version(dsn: str) -> str:
-    with psycopg.connect(dsn) as connection:
-        return connection.info.parameter_status("server_version") or ""
-
-
 def peak_megabytes(pid: int) -> float:
     """The most memory that a process ever had resident."""
     found = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
@@ -126,7 +121,6 @@ def main() -> int:
                 publishes.append(publish_seconds(dsn, f"{time.time()} > 0"))
             whole, unchanged = publish_seconds(dsn), publish_seconds(dsn)
             copy, publish, peak = statistics.median(copies), statistics.median(publishes), peak_megabytes(worker.pid)
-            where = report.machine(server_version(dsn))
             sizes = [path.stat().st_size for path in Path(place).rglob("*.parquet")]
         finally:
             worker.terminate()
@@ -142,7 +136,7 @@ def main() -> int:
         Row("size of the files", sum(sizes) / 1e6, "MB"),
     ]
     how = f"{args.rows:,} rows of 10 columns, medians of {args.repeats} interleaved runs."
-    return report.conclude("share_publish", "Publishing shares", found, where, how)
+    return report.conclude("share_publish", "Publishing shares", found, args.dsn, how)
 
 
 if __name__ == "__main__":

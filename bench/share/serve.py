@@ -217,7 +217,6 @@ def main() -> int:
                 server.wait()
     with psycopg.connect(args.dsn, autocommit=True) as admin:
         admin.execute(f"DROP DATABASE {DATABASE} WITH (FORCE)")
-        where = report.machine(admin.info.parameter_status("server_version") or "")
     found = [
         Row("pandas, plain file server", alone, "s"),
         Row("the client's code, plain file server: over pandas", bare / alone, "times"),
@@ -233,7 +232,7 @@ def main() -> int:
     ]
     rounds, duration = 3 * args.rounds, args.seconds
     how = f"{args.rows:,} rows of 10 columns in {FILES} files, best of {rounds}; recipients for {duration} s."
-    return report.conclude("share_serve", "Serving shares", found, where, how)
+    return report.conclude("share_serve", "Serving shares", found, args.dsn, how)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
 
+import psycopg
+
 PACKAGES = ("numpy", "scikit-learn", "onnxruntime", "psycopg", "pandas", "pyarrow", "duckdb", "adbc-driver-postgresql")
 RESULTS = Path(__file__).parents[1] / "results"
 HEAD = "| what | measured | bound | |\n|---|---:|---:|---|"
@@ -62,8 +64,8 @@ def summary(rows: Sequence[Row]) -> str:
     return f"{len(bounds) - len(missed(bounds))} of {len(bounds)} bounds hold."
 
 
-def machine(server: str) -> str:
-    """Where this was measured, and with what; ``server`` is the version of PostgreSQL."""
+def machine(dsn: str | None) -> str:
+    """Where this was measured, and with what; None: without a server."""
     text = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     names = [x.partition(":")[2].strip() for x in text.splitlines() if x.startswith("model name")]
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
@@ -72,8 +74,15 @@ def machine(server: str) -> str:
     load = os.getloadavg()[0]
     return (
         f"{date.today()}; {cpu}, {os.cpu_count()} cores, {memory:.0f} GB, load average {load:.1f}; "
-        f"PostgreSQL {server}; Python {platform.python_version()}; {used}."
+        f"PostgreSQL {_server_version(dsn)}; Python {platform.python_version()}; {used}."
     )
+
+
+def _server_version(dsn: str | None) -> str:
+    if dsn is None:
+        return "none"
+    with psycopg.connect(dsn) as connection:
+        return connection.info.parameter_status("server_version") or "unknown"
 
 
 def _version(package: str) -> str | None:
@@ -88,8 +97,8 @@ def document(title: str, rows: Sequence[Row], where: str, how: str) -> str:
     return f"# {title}\n\n{how}\n\n{where}\n\n{table(rows)}\n\n{summary(rows)}\n"
 
 
-def conclude(name: str, title: str, rows: Sequence[Row], where: str, how: str) -> int:
+def conclude(name: str, title: str, rows: Sequence[Row], dsn: str | None, how: str) -> int:
     """Prints a benchmark's table and writes it to bench/results/NAME.md; 1 if a bound is missed."""
-    (RESULTS / f"{name}.md").write_text(document(title, rows, where, how))
+    (RESULTS / f"{name}.md").write_text(document(title, rows, machine(dsn), how))
     print(f"{how}\n\n{table(rows)}\n\n{summary(rows)}", flush=True)
     return int(bool(missed(rows)))

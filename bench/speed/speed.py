@@ -15,7 +15,7 @@ import others
 import report
 import rows as single
 import tables
-from place import Place, one
+from place import Place
 from report import Row
 
 RESULTS = report.RESULTS / "speed.md"
@@ -57,8 +57,7 @@ def main() -> int:
     found: list[Row] = []
     print(report.HEAD, flush=True)
     try:
-        with place.session() as session:
-            where = report.machine(one(session, "SELECT current_setting('server_version')"))
+        where = report.machine(args.dsn)
         for source in (measured(place, args), others.rows(place.dsn, args.quick)):
             for row in source:
                 found.append(row)

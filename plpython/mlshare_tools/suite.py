@@ -27,6 +27,7 @@ BASES = {
     "debian:bookworm-slim": ("tests/docker", "tests/upgrade"),
     "debian:trixie-slim": ("-m", "not data", *INTEGRATION),
 }
+_PYTHON = ("plpython", "tests", "bench", "docs")  # directories that are linted
 COUNTS = ("passed", "failed", "skipped")
 NOTHING_CHOSEN = 5  # how pytest ends where its arguments leave no test
 
@@ -116,8 +117,8 @@ def processes() -> int:
 
 def lint(report: Report) -> None:
     """ruff, mypy and the import contracts."""
-    report.part("ruff", lambda: report.tool("ruff", "check", "plpython", "tests"))
-    report.part("ruff format", lambda: report.tool("ruff", "format", "--check", "--diff", "plpython", "tests"))
+    report.part("ruff", lambda: report.tool("ruff", "check", *_PYTHON))
+    report.part("ruff format", lambda: report.tool("ruff", "format", "--check", "--diff", *_PYTHON))
     report.part("mypy", lambda: report.tool("mypy"))
     report.part("import-linter", lambda: report.tool("lint-imports"))
 
