@@ -38,7 +38,8 @@ _entries: OrderedDict[Key, Entry] = OrderedDict()
 _partitions: OrderedDict[Key, Scorer] = OrderedDict()
 
 
-# What usable found, and when: row after row it is the same.
+# What usable found, and when: it holds for as long as the same role acts in the same statement, on the same snapshot,
+# and the transaction has changed nothing itself. This is what makes a call for each row of a query cheap.
 _usable: dict[str | None, tuple[backend.Moment, Entry, Entry]] = {}
 _MOST_USABLE = 16
 

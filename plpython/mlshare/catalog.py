@@ -73,23 +73,9 @@ def find(handle: str | None, privilege: Privilege = "PREDICT", some: bool = Fals
     shared with the caller; ``handle@owner`` names one exactly.
     Errors: InvalidHandle, ModelNotFound, AmbiguousModel, ModelPrivilege.
     """
-    global _moment
-    moment = backend.moment()
-    if moment is None or moment != _moment:
-        _found.clear()
-        _moment = moment
     if handle is None:
         raise errors.InvalidHandle(handle="NULL", reason="a handle must be given")
-    model = _found.get(handle)
-    if model is None:
-        model = _found[handle] = _look_up(handle)
-    return model.require(privilege, some or privilege == "PREDICT")
-
-
-# What was found, for as long as the same role acts in the same statement, on the same snapshot, and the transaction has
-# changed nothing itself. This is what makes a call for each row of a query cheap.
-_found: dict[str, Model] = {}
-_moment: backend.Moment | None = None
+    return _look_up(handle).require(privilege, some or privilege == "PREDICT")
 
 
 def _look_up(handle: str) -> Model:

@@ -109,9 +109,10 @@ class PartitionedScorer:
     def name_of(self, row: Row, document: str | None = None) -> str | None:
         """The name of that partition. Errors: as partition_of."""
         usual = self._usual(row)
-        if usual in self._names:
+        try:
             return self._names[usual]
-        found = self.partition_of(row, document)
+        except KeyError:
+            found = self.partition_of(row, document)
         name = None if found is None else found.name
         if usual in self.directory.router.places:
             self._names[usual] = name

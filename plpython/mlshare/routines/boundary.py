@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import TypeVar, TypeVarTuple
 
 from mlshare import errors
 
-P = ParamSpec("P")
+Arguments = TypeVarTuple("Arguments")
 T = TypeVar("T")
 
 
-def routine(function: Callable[P, T]) -> Callable[P, T]:
+def routine(function: Callable[[*Arguments], T]) -> Callable[[*Arguments], T]:
     """Leaves the way through our modules out of the CONTEXT of errors that are the caller's to mend."""
 
     @wraps(function)
-    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+    def call(*args: *Arguments) -> T:
         try:
-            return function(*args, **kwargs)
+            return function(*args)
         except errors.MlshareError as e:
             raise e.with_traceback(None) from None
 
