@@ -92,7 +92,7 @@ class PartitionedScorer:
         self.nbytes = directory.size
         # Of usual rows, by their key: what was found for an earlier row.
         self._usual = directory.router.usual
-        self._names: dict[Any, str | None] = {}
+        self._names: dict[Any, str] = {}
         self._works: dict[Any, RowWork] = {}
 
     # --- one row -----------------------------------------------------------------------------------
@@ -109,13 +109,12 @@ class PartitionedScorer:
     def name_of(self, row: Row, document: str | None = None) -> str | None:
         """The name of that partition. Errors: as partition_of."""
         usual = self._usual(row)
-        try:
-            return self._names[usual]
-        except KeyError:
+        name = self._names.get(usual)
+        if name is None:
             found = self.partition_of(row, document)
-        name = None if found is None else found.name
-        if usual in self.directory.router.places:
-            self._names[usual] = name
+            name = None if found is None else found.name
+            if name is not None and usual in self.directory.router.places:
+                self._names[usual] = name
         return name
 
     def scorer_of(self, row: Row, document: str | None = None) -> Scorer | None:
