@@ -26,16 +26,16 @@ def _first_moment() -> Moment | None:
 
 
 # What two calls have in common that may rely on the same look-up; None where no statement with a snapshot is under way,
-# as in a procedure that was called. It says who acts, which statement of the client it is, how far the transaction is
-# (its command, which each change of its own moves on, and its subtransaction), and what the statement sees.
+# as in a procedure that was called. It says who acts, which statement of the client it is, in which subtransaction, and
+# what it sees, which each change by the transaction itself moves on, too.
 # From the second time on this is the function that asks the server, without a detour: it is called for every row.
 moment: Callable[[], Moment | None] = _first_moment
 
 
 def _moment() -> Callable[[], Moment | None]:
     has_snapshot, snapshot = _asks("ActiveSnapshotSet", ctypes.c_bool), _asks("GetActiveSnapshot", ctypes.c_void_p)
-    role, statement = _asks("GetUserId", ctypes.c_uint), _asks("GetCurrentStatementStartTimestamp", ctypes.c_int64)
-    command, subtransaction = (_asks(f"GetCurrent{name}Id", ctypes.c_uint) for name in ("Command", "SubTransaction"))
+    role, subtransaction = _asks("GetUserId", ctypes.c_uint), _asks("GetCurrentSubTransactionId", ctypes.c_uint)
+    statement = _asks("GetCurrentStatementStartTimestamp", ctypes.c_int64)
     views: dict[int, Any] = {}
 
     def work() -> Moment | None:
@@ -46,7 +46,7 @@ def _moment() -> Callable[[], Moment | None]:
         if seen is None:
             views.clear()
             seen = views[at] = _Snapshot.from_address(at)
-        return role(), statement(), command(0), subtransaction(), seen.raw
+        return role(), statement(), subtransaction(), seen.raw
 
     return work
 

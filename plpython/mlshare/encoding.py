@@ -93,11 +93,6 @@ class Encoder:
 
         Raises MissingFeature, InvalidFeatureValue.
         """
-        read = None if self.usual is None else self.usual.read(row)
-        return self.encode_any(row) if self.usual is None or read is None else self.usual.numbers(read)
-
-    def encode_any(self, row: Mapping[str, Any]) -> list[float]:
-        """The same without the quick way."""
         out = [0.0] * self.n_features
         for name, write in self._writers:
             if name not in row:

@@ -18,7 +18,7 @@ from mlshare.table import Column, Kind
 
 Matrix = NDArray[np.float64]
 Writer = Callable[[list[float], Any], None]
-# What a JSON value is in the matrix; KeyError, TypeError or ValueError for a NULL and whatever else is not usual.
+# What a JSON value is in the matrix; KeyError for one that is not usual.
 Reader = Callable[[Any], float]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -104,10 +104,6 @@ class Numeric:
                 out[at + 1] = 1.0
 
         return write if self.kind == "numeric" else self._boolean_writer(at)
-
-    def reader(self) -> Reader:
-        """What the first feature of a usual value is."""
-        return float if self.kind == "numeric" else _BOOLEANS.__getitem__
 
     def _boolean_writer(self, at: int) -> Writer:
         known = _BOOLEANS

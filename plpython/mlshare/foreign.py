@@ -34,6 +34,7 @@ class Adapter:
 
     rows_at_once = BATCH_ROWS
     terms = None  # see mlshare.stacked
+    quick = staticmethod(prediction.never_quick)
 
     def __init__(self, session: Any, parsed: Manifest) -> None:
         self._session = session
@@ -57,7 +58,7 @@ class Adapter:
 
         return rest
 
-    def of_row(self, row: Mapping[str, Any]) -> Answer:
+    def answer(self, row: Mapping[str, Any]) -> Answer:
         return prediction.answer(self._batch([_from_row(row, c) for c in self._manifest.inputs]))
 
     def _batch(self, arrays: Sequence[NDArray[Any]]) -> Prediction:

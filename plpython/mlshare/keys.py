@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from functools import cached_property
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from mlshare.document import Values, reader
 from mlshare.errors import InvalidFeatureValue, InvalidPartitionKey, MissingKeyColumn, PartitionKeyType
 
 if TYPE_CHECKING:
@@ -145,25 +145,16 @@ class Router:
         return {key: i for i, key in enumerate(self.keys)}
 
     @cached_property
-    def usual(self) -> Callable[[Mapping[str, Any]], Any]:
-        """From a row whose key is written as JSON mostly has it to what ``places`` knows it by; None for any other."""
-        names, types = [c.name for c in self.columns], tuple(_TYPES[c.kind] for c in self.columns)
-        if len(names) > 1:
-            return _of_many(itemgetter(*names), types)
-        (name,), (kind,) = names, types
-
-        def of_one(row: Mapping[str, Any]) -> Any:
-            value = row.get(name)
-            return value if type(value) is kind else None
-
-        return of_one
+    def read(self) -> Values:
+        """From a document with a key that is written as JSON mostly has it to what ``places`` knows it by."""
+        return reader(tuple((c.name, _TYPES[c.kind]) for c in self.columns))
 
     @cached_property
-    def places(self) -> dict[Any, int]:
-        """The positions of keys by what ``usual`` makes of them."""
+    def places(self) -> dict[tuple[Any, ...], int]:
+        """The positions of keys by what ``read`` makes of them."""
         types = [_TYPES[c.kind] for c in self.columns]
-        read = [tuple(map(_as_read, key, types)) for key in self.keys]
-        return {v if len(v) > 1 else v[0]: i for i, v in enumerate(read) if None not in v}
+        values = (tuple(map(_as_read, key, types)) for key in self.keys)
+        return {v: i for i, v in enumerate(values) if None not in v}
 
     @cached_property
     def known(self) -> dict[str, tuple[str, ...]]:
@@ -209,20 +200,6 @@ def _as_read(text: str, kind: type) -> Any:
     if kind is int:
         return int(text) if _INTEGER.fullmatch(text) else None
     return text
-
-
-def _of_many(
-    pick: Callable[[Mapping[str, Any]], tuple[Any, ...]], types: tuple[type, ...]
-) -> Callable[[Mapping[str, Any]], Any]:
-    def work(row: Mapping[str, Any]) -> tuple[Any, ...] | None:
-        try:
-            values = pick(row)
-        except KeyError:
-            return None
-        # True is 1 to a dictionary, and 1.0 may be a longer number cut short.
-        return values if tuple(map(type, values)) == types else None
-
-    return work
 
 
 def _recoded(column: Column, known: Sequence[str]) -> Positions:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlshare.prediction import Answer, Row, RowWork, shares
+from mlshare.prediction import Answer, Quick, shares
 from mlshare.rows import Usual
 
 # What mlshare.convert.graph.linear_model writes, as (operator, inputs, outputs).
@@ -41,53 +41,29 @@ class Linear:
         """The probabilities [C] of a row's features."""
         return self.link([sum(map(mul, own, row), start) for own, start in self.scores])
 
-    def of_usual(self, usual: Usual, other: RowWork) -> RowWork:
-        """Scores usual rows; ``other`` scores all others."""
+    def of_usual(self, usual: Usual) -> Quick:
+        """The same of usual rows, from their JSON."""
         n = len(usual.places)
         scores = [(array("d", [own[at] for at in usual.places]), own.__getitem__, start) for own, start in self.scores]
-        if n == usual.width and len(scores) == 1:
-            return _of_numbers(array("d", [*scores[0][0], scores[0][2]]), usual, self.link, other)
 
         # An array has its numbers side by side, and a function its defaults, but not what it closes over. That counts
         # where each row meets another sub-model, which is in no cache of the processor.
-        def work(
-            row: Row,
-            read: Callable[[Row], list[Any] | None] = usual.read,
+        def quick(
+            document: str,
+            read: Callable[[str], Sequence[Any] | None] = usual.read,
             scores: Sequence[tuple[array[float], Callable[[int], float], float]] = scores,
             link: Callable[[list[float]], list[float]] = self.link,
-            other: RowWork = other,
-        ) -> Answer:
-            found = read(row)
+        ) -> Answer | None:
+            found = read(document)
             if found is None:
-                return other(row)
+                return None
             ones = found[n:]
             # Of a 0/1 feature, the weight where the 1 is.
             return shares(
                 link([sum(map(mul, single, found), sum(map(marked, ones), start)) for single, marked, start in scores])
             )
 
-        return work
-
-
-def _of_numbers(
-    weights: array[float], usual: Usual, link: Callable[[list[float]], list[float]], other: RowWork
-) -> RowWork:
-    """Linear.of_usual for one score of numbers alone; the last of the weights is what the score begins with."""
-
-    def work(
-        row: Row,
-        weights: array[float] = weights,
-        read: Callable[[Row], list[Any] | None] = usual.read,
-        link: Callable[[list[float]], list[float]] = link,
-        other: RowWork = other,
-    ) -> Answer:
-        found = read(row)
-        if found is None:
-            return other(row)
-        found.append(1.0)
-        return shares(link([sum(map(mul, weights, found))]))
-
-    return work
+        return quick
 
 
 def of_graph(model: bytes, width: int) -> Linear | None:

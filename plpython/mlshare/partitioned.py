@@ -15,7 +15,7 @@ from mlshare.columns import take
 from mlshare.encoding import Input
 from mlshare.errors import CorruptModel, ModelPrivilege, UnseenKey
 from mlshare.keys import Key, Router
-from mlshare.prediction import Answer, Prediction, Row, RowWork, answer, classification
+from mlshare.prediction import Answer, Prediction, Quick, Row, answer, classification
 from mlshare.stacked import Stack, Terms
 from mlshare.table import Column, Table
 from mlshare.trunk import Trunk
@@ -91,54 +91,72 @@ class PartitionedScorer:
         self.key_columns = tuple(k.name for k in trunk.keys)
         self.nbytes = directory.size
         # Of usual rows, by their key: what was found for an earlier row.
-        self._usual = directory.router.usual
+        self._key = directory.router.read
         self._names: dict[Any, str] = {}
-        self._works: dict[Any, RowWork] = {}
+        self._quick: dict[Any, Quick] = {}
 
     # --- one row -----------------------------------------------------------------------------------
 
     def partition_of(self, row: Row, document: str | None = None) -> Partition | None:
-        """The partition whose sub-model predicts a row; None if there is none. Errors: MissingKeyColumn."""
-        directory = self.directory
-        at = directory.router.places.get(self._usual(row))
-        if at is not None:
-            return self._chosen(at, directory.router.keys[at])
-        key = keys.of_row(directory.trunk.keys, row, document)
-        return self._chosen(-1 if key is None else directory.router.position.get(key, -1), key)
+        """The partition whose sub-model predicts a row; None if there is none. Errors: MissingKeyColumn, UnseenKey, …
+
+        ``document`` is the JSON that the row was read from.
+        """
+        key = keys.of_row(self.directory.trunk.keys, row, document)
+        return self._chosen(-1 if key is None else self.directory.router.position.get(key, -1), key)
 
     def name_of(self, row: Row, document: str | None = None) -> str | None:
         """The name of that partition. Errors: as partition_of."""
-        usual = self._usual(row)
-        name = self._names.get(usual)
-        if name is None:
-            found = self.partition_of(row, document)
-            name = None if found is None else found.name
-            if name is not None and usual in self.directory.router.places:
-                self._names[usual] = name
-        return name
+        found = self.partition_of(row, document)
+        return None if found is None else found.name
 
     def scorer_of(self, row: Row, document: str | None = None) -> Scorer | None:
-        """The sub-model that predicts a row; None if there is none. Errors: MissingKeyColumn, UnseenKey, …"""
+        """The sub-model that predicts a row; None if there is none. Errors: as partition_of."""
         found = self.partition_of(row, document)
         return None if found is None else self._load([found])[0]
 
     def answer(self, row: Row, document: str | None = None) -> Answer:
-        """Errors: MissingKeyColumn, UnseenKey, ModelPrivilege, and those of the sub-model."""
-        usual = self._usual(row)
-        work = self._works.get(usual)
-        if work is None:
-            work = self._work(self.scorer_of(row, document))
-            if usual in self.directory.router.places:
-                self._works[usual] = work
-        return work(row)
-
-    def _work(self, scorer: Scorer | None) -> RowWork:
+        """Errors: as partition_of, and those of the sub-model."""
+        scorer = self.scorer_of(row, document)
         if scorer is None:
-            return lambda row: answer(self._nothing(1))
-        own = scorer.of_row
-        if self.classes is None or scorer.classes == self.classes:
+            return answer(self._nothing(1))
+        return answer(self._as_ours(scorer, scorer.answer(row).as_prediction()))
+
+    def quick_name(self, document: str) -> str | None:
+        """The quick way to name_of, for a row with a usual key; None for any other."""
+        key = self._key(document)
+        name = self._names.get(key)
+        if name is None:
+            found = self._usual_partition(key)
+            if found is not None:
+                name = self._names[key] = found.name
+        return name
+
+    def quick(self, document: str) -> Answer | None:
+        """The quick way to answer, for a row that is usual; None for any other."""
+        key = self._key(document)
+        quick = self._quick.get(key)
+        if quick is None:
+            found = self._usual_partition(key)
+            if found is None:
+                return None
+            quick = self._quick[key] = self._quick_of(self._load([found])[0])
+        return quick(document)
+
+    def _usual_partition(self, key: Any) -> Partition | None:
+        at = self.directory.router.places.get(key)
+        return None if at is None else self._chosen(at, self.directory.router.keys[at])
+
+    def _quick_of(self, scorer: Scorer) -> Quick:
+        own = scorer.quick
+        if scorer.classes == self.classes:
             return own
-        return lambda row: answer(self._as_ours(scorer, own(row).as_prediction()))
+
+        def quick(document: str) -> Answer | None:
+            found = own(document)
+            return None if found is None else answer(self._as_ours(scorer, found.as_prediction()))
+
+        return quick
 
     # --- many rows ---------------------------------------------------------------------------------
 

@@ -59,7 +59,12 @@ class Answer:
 
 
 Row: TypeAlias = Mapping[str, Any]  # JSON values by column name
-RowWork: TypeAlias = Callable[[Row], Answer]
+# Answers a usual row, given as JSON: None for any other, which Scorer.answer then answers, or says what is wrong.
+Quick: TypeAlias = Callable[[str], Answer | None]
+
+
+def never_quick(document: str) -> None:
+    """The Quick of a model that has none."""
 
 
 def answer(prediction: Prediction, row: int = 0) -> Answer:

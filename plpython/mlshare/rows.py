@@ -2,39 +2,42 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import accumulate
-from operator import call, itemgetter
+from operator import call
 from typing import Any
 
+from mlshare.document import Values, reader
 from mlshare.features import Category, Feature, Numeric, Reader
 
 
 @dataclass(frozen=True)
 class Usual:
-    """The features of an encoder, those first that are one number each, then the 0/1 ones.
+    """The features of an encoder: first numbers, then others that are one number each, then the 0/1 ones.
 
-    ``pick`` gives the values of all of them, ``readers`` make numbers of them: for 0/1 features the place of the 1.
-    ``places`` is where the first ones go in a row of ``width``.
+    ``values`` reads the values of all of them. Numbers are what they are; ``readers`` make numbers of all others: for
+    0/1 features the place of the 1. ``places`` is where all but these go in a row of ``width``.
     """
 
-    pick: Callable[[Mapping[str, Any]], tuple[Any, ...]]
+    values: Values
     readers: tuple[Reader, ...]
     places: tuple[int, ...]
     width: int
 
-    def read(self, row: Mapping[str, Any]) -> list[Any] | None:
-        """What the readers make of a row: numbers, then places of a 1; None if anything in it is not usual."""
+    def read(self, document: str) -> Sequence[Any] | None:
+        """What is in a document: numbers, then places of a 1; None if anything in it is not usual."""
+        values, readers = self.values(document), self.readers
+        if values is None or not readers:
+            return values
+        first = len(values) - len(readers)
         try:
-            found = list(map(call, self.readers, self.pick(row)))
-        except (KeyError, TypeError, ValueError, OverflowError):
+            return [*values[:first], *map(call, readers, values[first:])]
+        except KeyError:
             return None
-        return found if math.isfinite(sum(found)) else None
 
-    def numbers(self, read: list[Any]) -> list[float]:
+    def numbers(self, read: Sequence[Any]) -> Sequence[float]:
         """The numbers [width] of a row that was read."""
         if len(self.places) == self.width:
             return read
@@ -56,23 +59,21 @@ def usual(features: Sequence[Feature]) -> Usual | None:
 
 @lru_cache(maxsize=64)
 def _usual(features: tuple[Feature, ...]) -> Usual | None:
-    ends = list(accumulate(len(f.names) for f in features))
-    single: list[tuple[int, str, Reader]] = []
-    marked: list[tuple[str, Reader]] = []
-    for at, feature in zip([0, *ends], features, strict=False):
+    starts = [0, *accumulate(len(f.names) for f in features)]
+    numbers: list[tuple[int, tuple[str, Any]]] = []
+    others: list[tuple[int, tuple[str, Any], Reader]] = []
+    marked: list[tuple[tuple[str, Any], Reader]] = []
+    for at, feature in zip(starts, features, strict=False):
         if isinstance(feature, Category) and feature.onehot:
-            marked.append((feature.name, feature.reader(at)))
-        elif isinstance(feature, Category | Numeric):
-            single.append((at, feature.name, feature.reader()))
-        else:
+            marked.append(((feature.name, str | None), feature.reader(at)))
+        elif isinstance(feature, Category):
+            others.append((at, (feature.name, str | None), feature.reader()))
+        elif not isinstance(feature, Numeric):
             return None
-    names = [*(name for _, name, _ in single), *(name for name, _ in marked)]
-    readers = (*(reader for _, _, reader in single), *(reader for _, reader in marked))
-    return Usual(_picker(names), readers, tuple(at for at, _, _ in single), ends[-1])
-
-
-def _picker(names: list[str]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
-    """itemgetter, which for one name gives no tuple."""
-    if len(names) == 1:
-        return lambda row: (row[names[0]],)
-    return itemgetter(*names)
+        elif feature.kind == "boolean":
+            others.append((at, (feature.name, bool), float))
+        else:
+            numbers.append((at, (feature.name, float)))
+    columns = (*(c for _, c in numbers), *(c for _, c, _ in others), *(c for c, _ in marked))
+    readers = (*(read for _, _, read in others), *(read for _, read in marked))
+    return Usual(reader(columns), readers, (*(at for at, _ in numbers), *(at for at, _, _ in others)), starts[-1])

@@ -63,7 +63,9 @@ def run(session: Any, outputs: Sequence[str], feed: dict[str, Any]) -> list[Any]
     return result
 
 
-def one_row(session: Any, feed: str, width: int, output: str, n_answers: int) -> Callable[[list[float]], list[float]]:
+def one_row(
+    session: Any, feed: str, width: int, output: str, n_answers: int
+) -> Callable[[Sequence[float]], list[float]]:
     """A function from ``width`` numbers to ``n_answers``, of a graph that takes and gives a float64 matrix.
 
     It reads and writes the same memory each time: making arrays takes longer than a small graph itself. Its errors:
@@ -75,7 +77,7 @@ def one_row(session: Any, feed: str, width: int, output: str, n_answers: int) ->
     binding.bind_output(output, "cpu", 0, np.float64, found.shape, found.ctypes.data)
     memory, answers, write = given.data, found[0], struct.Struct(f"{width}d").pack_into
 
-    def work(row: list[float]) -> list[float]:
+    def work(row: Sequence[float]) -> list[float]:
         write(memory, 0, *row)
         try:
             session.run_with_iobinding(binding)

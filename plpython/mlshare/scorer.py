@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from typing import Any
 
@@ -12,7 +12,7 @@ from mlshare.encoding import Encoder, Input
 from mlshare.errors import InvalidModelMetadata
 from mlshare.foreign import Adapter
 from mlshare.linear import Linear
-from mlshare.prediction import Answer, Floats, Prediction, Row, RowWork
+from mlshare.prediction import Answer, Floats, Prediction, Quick, Row
 from mlshare.runtime import BATCH_ROWS, MANY_ROWS, batches, one_row, open_session, run
 from mlshare.table import Table
 
@@ -64,12 +64,12 @@ class Scorer:
 
     def answer(self, row: Row, document: str | None = None) -> Answer:
         """Score one row of JSON values by column name. Errors: as predict."""
-        return self.of_row(row)
+        return self._graph.answer(row)
 
     @cached_property
-    def of_row(self) -> RowWork:
-        """The same as a function, which is called for row after row."""
-        return self._graph.of_row
+    def quick(self) -> Quick:
+        """The quick way to the same, for rows that are usual. Errors: ScoringFailed."""
+        return self._graph.quick
 
     @property
     def terms(self) -> stacked.Terms | None:
@@ -100,26 +100,23 @@ class _Encoded:
 
         return rest
 
+    def answer(self, row: Row) -> Answer:
+        return self._finish(self._one(self._encoder.encode_row(row)))
+
     @property
-    def of_row(self) -> RowWork:
-        """Scores one row of JSON values by column name."""
-        one, any_row, finish = self._one, self._encoder.encode_any, self._finish
+    def quick(self) -> Quick:
         usual = self._encoder.usual
-
-        def any_work(row: Row) -> Answer:
-            return finish(one(any_row(row)))
-
         if usual is None:
-            return any_work
+            return prediction.never_quick
         if self._linear is not None:
-            return self._linear.of_usual(usual, any_work)
-        read, numbers = usual.read, usual.numbers
+            return self._linear.of_usual(usual)
+        one, finish, read, numbers = self._one, self._finish, usual.read, usual.numbers
 
-        def work(row: Row) -> Answer:
-            found = read(row)
-            return any_work(row) if found is None else finish(one(numbers(found)))
+        def quick(document: str) -> Answer | None:
+            found = read(document)
+            return None if found is None else finish(one(numbers(found)))
 
-        return work
+        return quick
 
     @property
     def _finish(self) -> Callable[[list[float]], Answer]:
@@ -138,7 +135,7 @@ class _Encoded:
         return [[0.0] * width, [1.0 / (1 + i) for i in range(width)]]
 
     @cached_property
-    def _one(self) -> Callable[[list[float]], list[float]]:
+    def _one(self) -> Callable[[Sequence[float]], list[float]]:
         """From the features of one row to its answers [C] or [1]."""
         return one_row(self._session, _FEATURES, self._encoder.n_features, self._outputs[0], max(1, self._n_classes))
 

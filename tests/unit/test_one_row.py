@@ -97,12 +97,17 @@ def test_the_quick_way_is_the_long_way(layout: Any, n: int) -> None:
     n_quick = 0
     for _ in range(500):
         row = {name: known[random.integers(len(known))] for name, known in VALUES.items()}
-        numbers = encoder.encode_any(row)
-        assert encoder.encode_row(row) == numbers
-        n_quick += encoder.usual.read(row) is not None
+        numbers, document = encoder.encode_row(row), json.dumps(row)
+        read, quick, answer = encoder.usual.read(document), scorer.quick(document), scorer.answer(row)
         score = float(np.array(numbers) @ weights[:, 0] + bias[0])
         second = 1 / (1 + math.exp(-score)) if score > -700 else 0.0
-        assert scorer.answer(row).probabilities == pytest.approx([1 - second, second], abs=1e-12)
+        assert answer.probabilities == pytest.approx([1 - second, second], abs=1e-12)
+        assert (read is None) == (quick is None)
+        if read is not None and quick is not None:
+            n_quick += 1
+            assert list(encoder.usual.numbers(read)) == numbers
+            assert quick.label == answer.label
+            assert quick.probabilities == pytest.approx(answer.probabilities, abs=1e-12)
     assert 0 < n_quick < 500
 
 
@@ -141,7 +146,7 @@ def test_a_graph_that_only_looks_linear_is_left_to_the_runtime() -> None:
     ("text", "found"),
     [
         ('{"a": 1, "b": [true, null]}', {"a": 1, "b": [True, None]}),
-        (' {"a": 12345678901234567890123} ', {"a": 12345678901234567890123.0}),
+        (' {"a": 12345678901234567890123} ', {"a": 12345678901234567890123}),
         ('{"a": 1e400}', {"a": math.inf}),
         (r'{"a": "\ud800"}', {"a": "\ud800"}),
         ("[1]", None),
@@ -153,7 +158,36 @@ def test_documents(text: str, found: Any) -> None:
     assert document.parse(text) == found
 
 
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ('{"number": 1, "word": "a"}', (1.0, "a")),
+        (' {"word" : null , "other": [{"word": 1}, 1e999, "\\u0000"], "number": -2.5e3} ', (-2500.0, None)),
+        ('{"number": 1, "number": 2, "word": "a", "word": "b"}', (2.0, "b")),
+        (r'{"\u006eumber": 123456789012345678901234567890, "word": "\u00e4"}', (1.2345678901234568e29, "ä")),
+        ('{"number": 1}', None),
+        ('{"number": true, "word": "a"}', None),
+        ('{"number": "1", "word": "a"}', None),
+        ('{"number": null, "word": "a"}', None),
+        ('{"number": 1e999, "word": "a"}', None),
+        ('{"number": 1, "word": "a", "other": tru}', None),
+        ('{"number": 1, "word": "a"}}', None),
+        ('{"number": 1, "word": "a", "other": ' + "[" * 100_000 + "]" * 100_000 + "}", None),
+        ('[1, "a"]', None),
+    ],
+)
+def test_values_of_documents(text: str, values: Any) -> None:
+    assert document.reader((("number", float), ("word", str | None)))(text) == values
+
+
+def test_columns_whose_names_json_escapes_have_no_quick_way() -> None:
+    name = 'a "word"'
+    assert document.reader(((name, float),))(json.dumps({name: 1})) is None
+
+
 def test_numbers_are_read_as_python_reads_them() -> None:
+    read = document.reader((("a", float),))
     for _ in range(2000):
         text = json.dumps({"a": float(random.normal() * 10.0 ** int(random.integers(-300, 300)))})
         assert document.parse(text) == json.loads(text)
+        assert read(text) == (json.loads(text)["a"],)

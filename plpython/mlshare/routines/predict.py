@@ -21,8 +21,7 @@ def ml_predict_row(input: str | None, model_handle: str | None, options: str | N
     loaded = cache.usable(model_handle)
     if input is None:
         return None
-    row = _parsed(input)
-    return loaded.results.completed(input.strip() if row else "{}", _answer(loaded, row, input, options))
+    return loaded.results.completed(input.strip(), _answer(loaded, input, options))
 
 
 @routine
@@ -30,7 +29,13 @@ def _predict_row(input: str | None, model_handle: str | None, options: str | Non
     loaded = cache.usable(model_handle)
     if input is None:
         return None
-    return loaded.results.completed("{}", _answer(loaded, _parsed(input), input, options))
+    return loaded.results.completed("{}", _answer(loaded, input, options))
+
+
+def _answer(loaded: cache.Entry, text: str, options: str | None) -> Answer:
+    scorer = loaded.scorer
+    found = scorer.quick(text) or scorer.answer(_parsed(text), text)
+    return found if options is None else _with_options(loaded, found, options)
 
 
 def _parsed(text: str) -> dict[str, Any]:
@@ -38,11 +43,6 @@ def _parsed(text: str) -> dict[str, Any]:
     if row is None:
         raise errors.InvalidArgument(argument="input", reason="it is not a JSON object")
     return row
-
-
-def _answer(loaded: cache.Entry, row: dict[str, Any], text: str, options: str | None) -> Answer:
-    found = loaded.scorer.answer(row, text)
-    return found if options is None else _with_options(loaded, found, options)
 
 
 def _with_options(loaded: cache.Entry, found: Answer, options: str) -> Answer:

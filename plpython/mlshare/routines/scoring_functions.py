@@ -10,6 +10,7 @@ from mlshare.routines.boundary import routine
 
 if TYPE_CHECKING:
     from mlshare.cache import Entry
+    from mlshare.partitioned import PartitionedScorer
     from mlshare.prediction import Answer
     from mlshare.scorer import Scorer
 
@@ -95,7 +96,8 @@ def ora_dm_partition_name(model: str | None, row: str | None) -> str | None:
     loaded = cache.usable(model)
     if row is None or not loaded.scorer.key_columns:
         return None
-    return loaded.scorer.name_of(_parsed(row), row)  # type: ignore[union-attr]
+    scorer: PartitionedScorer = loaded.scorer  # type: ignore[assignment]
+    return scorer.quick_name(row) or scorer.name_of(_parsed(row), row)
 
 
 # --- what they have in common --------------------------------------------------------------------
@@ -106,7 +108,7 @@ def _predicted(model: str | None, text: str | None) -> tuple[Entry, Answer | Non
     loaded = cache.usable(model)
     if text is None:
         return loaded, None
-    found = loaded.scorer.answer(_row(loaded, text), text)
+    found = loaded.scorer.quick(text) or loaded.scorer.answer(_row(loaded, text), text)
     return loaded, found if found.known else None
 
 
