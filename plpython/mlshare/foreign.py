@@ -34,7 +34,7 @@ class Adapter:
 
     rows_at_once = BATCH_ROWS
     terms = None  # see mlshare.stacked
-    quick = staticmethod(prediction.never_quick)
+    usual = None
 
     def __init__(self, session: Any, parsed: Manifest) -> None:
         self._session = session
@@ -57,6 +57,9 @@ class Adapter:
             return prediction.joined(parts, self._n_classes)
 
         return rest
+
+    def work(self, usual: object) -> prediction.QuickWork:
+        return prediction.never_quick
 
     def answer(self, row: Mapping[str, Any]) -> Answer:
         return prediction.answer(self._batch([_from_row(row, c) for c in self._manifest.inputs]))

@@ -10,7 +10,7 @@ from decimal import Decimal, InvalidOperation
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from mlshare.document import Values, reader
+from mlshare.document import Columns, Values
 from mlshare.errors import InvalidFeatureValue, InvalidPartitionKey, MissingKeyColumn, PartitionKeyType
 
 if TYPE_CHECKING:
@@ -144,14 +144,14 @@ class Router:
     def position(self) -> dict[Key, int]:
         return {key: i for i, key in enumerate(self.keys)}
 
-    @cached_property
-    def read(self) -> Values:
-        """From a document with a key that is written as JSON mostly has it to what ``places`` knows it by."""
-        return reader(tuple((c.name, _TYPES[c.kind]) for c in self.columns))
+    @property
+    def usual(self) -> Columns:
+        """The columns of a key that is written as JSON mostly has it."""
+        return tuple((c.name, _TYPES[c.kind]) for c in self.columns)
 
     @cached_property
-    def places(self) -> dict[tuple[Any, ...], int]:
-        """The positions of keys by what ``read`` makes of them."""
+    def places(self) -> dict[Values, int]:
+        """The positions of keys by the values of ``usual``."""
         types = [_TYPES[c.kind] for c in self.columns]
         values = (tuple(map(_as_read, key, types)) for key in self.keys)
         return {v: i for i, v in enumerate(values) if None not in v}

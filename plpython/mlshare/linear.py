@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlshare.prediction import Answer, Quick, shares
+from mlshare.document import Values
+from mlshare.prediction import Answer, QuickWork, shares
 from mlshare.rows import Usual
 
 # What mlshare.convert.graph.linear_model writes, as (operator, inputs, outputs).
@@ -41,20 +42,22 @@ class Linear:
         """The probabilities [C] of a row's features."""
         return self.link([sum(map(mul, own, row), start) for own, start in self.scores])
 
-    def of_usual(self, usual: Usual) -> Quick:
-        """The same of usual rows, from their JSON."""
+    def of_usual(self, usual: Usual) -> QuickWork:
+        """The same of usual rows."""
         n = len(usual.places)
         scores = [(array("d", [own[at] for at in usual.places]), own.__getitem__, start) for own, start in self.scores]
+        if n == usual.width and len(scores) == 1:
+            return _of_numbers(array("d", [*scores[0][0], scores[0][2]]), usual, self.link)
 
         # An array has its numbers side by side, and a function its defaults, but not what it closes over. That counts
         # where each row meets another sub-model, which is in no cache of the processor.
-        def quick(
-            document: str,
-            read: Callable[[str], Sequence[Any] | None] = usual.read,
+        def work(
+            values: Values,
+            read: Callable[[Values], Sequence[Any] | None] = usual.read,
             scores: Sequence[tuple[array[float], Callable[[int], float], float]] = scores,
             link: Callable[[list[float]], list[float]] = self.link,
         ) -> Answer | None:
-            found = read(document)
+            found = read(values)
             if found is None:
                 return None
             ones = found[n:]
@@ -63,7 +66,25 @@ class Linear:
                 link([sum(map(mul, single, found), sum(map(marked, ones), start)) for single, marked, start in scores])
             )
 
-        return quick
+        return work
+
+
+def _of_numbers(weights: array[float], usual: Usual, link: Callable[[list[float]], list[float]]) -> QuickWork:
+    """Linear.of_usual for one score of numbers alone, half a microsecond quicker.
+
+    The last of the weights is what the score begins with.
+    """
+
+    def work(
+        values: Values,
+        weights: array[float] = weights,
+        read: Callable[[Values], Sequence[Any] | None] = usual.read,
+        link: Callable[[list[float]], list[float]] = link,
+    ) -> Answer | None:
+        found = read(values)
+        return None if found is None else shares(link([sum(map(mul, weights, found), weights[-1])]))
+
+    return work
 
 
 def of_graph(model: bytes, width: int) -> Linear | None:

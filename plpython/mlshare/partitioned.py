@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mlshare import keys
+from mlshare import keys, rows
 from mlshare.columns import take
+from mlshare.document import Columns, Values, reader
 from mlshare.encoding import Input
 from mlshare.errors import CorruptModel, ModelPrivilege, UnseenKey
 from mlshare.keys import Key, Router
-from mlshare.prediction import Answer, Prediction, Quick, Row, answer, classification
+from mlshare.prediction import Answer, Prediction, QuickWork, Row, answer, classification
 from mlshare.stacked import Stack, Terms
 from mlshare.table import Column, Table
 from mlshare.trunk import Trunk
@@ -60,6 +61,11 @@ class Directory:
         return Router(self.trunk.keys, tuple(p.key for p in self.keyed if p.key is not None))
 
     @cached_property
+    def usual(self) -> Columns:
+        """The columns of a usual row, those of its key first."""
+        return (*self.router.usual, *map(rows.column, self.trunk.inputs))
+
+    @cached_property
     def known(self) -> dict[str, tuple[str, ...]]:
         """The strings that the model knows of each column, those of the key included."""
         return {**self.trunk.categories, **self.router.known}
@@ -91,9 +97,9 @@ class PartitionedScorer:
         self.key_columns = tuple(k.name for k in trunk.keys)
         self.nbytes = directory.size
         # Of usual rows, by their key: what was found for an earlier row.
-        self._key = directory.router.read
-        self._names: dict[Any, str] = {}
-        self._quick: dict[Any, Quick] = {}
+        self._key, self._values = reader(directory.router.usual), reader(directory.usual)
+        self._names: dict[Values | None, str] = {}
+        self._works: dict[Values, QuickWork] = {}
 
     # --- one row -----------------------------------------------------------------------------------
 
@@ -134,29 +140,32 @@ class PartitionedScorer:
 
     def quick(self, document: str) -> Answer | None:
         """The quick way to answer, for a row that is usual; None for any other."""
-        key = self._key(document)
-        quick = self._quick.get(key)
-        if quick is None:
+        values = self._values(document)
+        if values is None:
+            return None
+        key = values[: len(self.key_columns)]
+        work = self._works.get(key)
+        if work is None:
             found = self._usual_partition(key)
             if found is None:
                 return None
-            quick = self._quick[key] = self._quick_of(self._load([found])[0])
-        return quick(document)
+            work = self._works[key] = self._work(self._load([found])[0])
+        return work(values)
 
-    def _usual_partition(self, key: Any) -> Partition | None:
-        at = self.directory.router.places.get(key)
+    def _usual_partition(self, key: Values | None) -> Partition | None:
+        at = None if key is None else self.directory.router.places.get(key)
         return None if at is None else self._chosen(at, self.directory.router.keys[at])
 
-    def _quick_of(self, scorer: Scorer) -> Quick:
-        own = scorer.quick
+    def _work(self, scorer: Scorer) -> QuickWork:
+        own = scorer.quick_among(self.directory.usual)
         if scorer.classes == self.classes:
             return own
 
-        def quick(document: str) -> Answer | None:
-            found = own(document)
+        def work(values: Values) -> Answer | None:
+            found = own(values)
             return None if found is None else answer(self._as_ours(scorer, found.as_prediction()))
 
-        return quick
+        return work
 
     # --- many rows ---------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from mlshare.document import Values
 from mlshare.errors import ScoringFailed
 from mlshare.runtime import failed
 
@@ -59,12 +60,14 @@ class Answer:
 
 
 Row: TypeAlias = Mapping[str, Any]  # JSON values by column name
-# Answers a usual row, given as JSON: None for any other, which Scorer.answer then answers, or says what is wrong.
+# Answers a usual row, given as JSON or as the values of columns: None for any other, which Scorer.answer then answers,
+# or says what is wrong.
 Quick: TypeAlias = Callable[[str], Answer | None]
+QuickWork: TypeAlias = Callable[[Values], Answer | None]
 
 
-def never_quick(document: str) -> None:
-    """The Quick of a model that has none."""
+def never_quick(given: str | Values) -> None:
+    """For a model that has no quick way."""
 
 
 def answer(prediction: Prediction, row: int = 0) -> Answer:

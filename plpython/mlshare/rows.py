@@ -2,34 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import accumulate
-from operator import call
-from typing import Any
+from operator import call, itemgetter
+from typing import TYPE_CHECKING, Any
 
-from mlshare.document import Values, reader
+from mlshare.document import Columns, Values
 from mlshare.features import Category, Feature, Numeric, Reader
+
+if TYPE_CHECKING:
+    from mlshare.encoding import Input
+
+# As JSON mostly has them.
+_TYPES: dict[str, Any] = {"numeric": float, "boolean": bool, "category": str | None}
 
 
 @dataclass(frozen=True)
 class Usual:
     """The features of an encoder: first numbers, then others that are one number each, then the 0/1 ones.
 
-    ``values`` reads the values of all of them. Numbers are what they are; ``readers`` make numbers of all others: for
-    0/1 features the place of the 1. ``places`` is where all but these go in a row of ``width``.
+    ``columns`` are what they are made of, and ``pick`` finds the values of these in what is given. Numbers are what
+    they are; ``readers`` make numbers of all others: for 0/1 features the place of the 1. ``places`` is where all but
+    these go in a row of ``width``.
     """
 
-    values: Values
+    columns: Columns
     readers: tuple[Reader, ...]
     places: tuple[int, ...]
     width: int
+    pick: Callable[[Values], Values] = itemgetter(slice(None))
 
-    def read(self, document: str) -> Sequence[Any] | None:
-        """What is in a document: numbers, then places of a 1; None if anything in it is not usual."""
-        values, readers = self.values(document), self.readers
-        if values is None or not readers:
+    def read(self, given: Values) -> Sequence[Any] | None:
+        """Of a row's values: numbers, then places of a 1; None if anything in it is not usual."""
+        values, readers = self.pick(given), self.readers
+        if not readers:
             return values
         first = len(values) - len(readers)
         try:
@@ -49,31 +57,53 @@ class Usual:
         return out
 
 
-def usual(features: Sequence[Feature]) -> Usual | None:
-    """The quick way to the features of an encoder; None if it has dates, timestamps or free text.
+# Encoders of the same columns, as those of sub-models are, share what follows: so it is in the processor's cache,
+# though each row meets another sub-model.
 
-    Encoders of the same columns, as those of sub-models are, get the same one, which then is in the processor's cache.
-    """
+
+def column(source: Input | Feature) -> tuple[str, Any]:
+    """What a model's input is read as."""
+    return source.name, _TYPES.get(source.kind, Any)
+
+
+def usual(features: Sequence[Feature]) -> Usual | None:
+    """The quick way to the features of an encoder; None if it has dates, timestamps or free text."""
     return _usual(tuple(replace(f, impute=0.0) if isinstance(f, Numeric) else f for f in features))
 
 
 @lru_cache(maxsize=64)
 def _usual(features: tuple[Feature, ...]) -> Usual | None:
     starts = [0, *accumulate(len(f.names) for f in features)]
-    numbers: list[tuple[int, tuple[str, Any]]] = []
-    others: list[tuple[int, tuple[str, Any], Reader]] = []
-    marked: list[tuple[tuple[str, Any], Reader]] = []
+    numbers: list[tuple[int, Feature]] = []
+    others: list[tuple[int, Feature, Reader]] = []
+    marked: list[tuple[Feature, Reader]] = []
     for at, feature in zip(starts, features, strict=False):
         if isinstance(feature, Category) and feature.onehot:
-            marked.append(((feature.name, str | None), feature.reader(at)))
+            marked.append((feature, feature.reader(at)))
         elif isinstance(feature, Category):
-            others.append((at, (feature.name, str | None), feature.reader()))
+            others.append((at, feature, feature.reader()))
         elif not isinstance(feature, Numeric):
             return None
         elif feature.kind == "boolean":
-            others.append((at, (feature.name, bool), float))
+            others.append((at, feature, float))
         else:
-            numbers.append((at, (feature.name, float)))
-    columns = (*(c for _, c in numbers), *(c for _, c, _ in others), *(c for c, _ in marked))
+            numbers.append((at, feature))
+    sources = (*(f for _, f in numbers), *(f for _, f, _ in others), *(f for f, _ in marked))
     readers = (*(read for _, _, read in others), *(read for _, read in marked))
-    return Usual(reader(columns), readers, (*(at for at, _ in numbers), *(at for at, _, _ in others)), starts[-1])
+    places = (*(at for at, _ in numbers), *(at for at, _, _ in others))
+    return Usual(tuple(map(column, sources)), readers, places, starts[-1])
+
+
+@lru_cache(maxsize=64)
+def among(columns: Columns, own: Usual) -> Usual | None:
+    """The same for rows that have the values of more columns; None if one of its own is not among them."""
+    if not set(own.columns) <= set(columns):
+        return None
+    return replace(own, pick=_picker([columns.index(c) for c in own.columns]))
+
+
+def _picker(positions: list[int]) -> Callable[[Values], Values]:
+    first, last = positions[0], positions[-1]
+    if positions == list(range(first, last + 1)):
+        return itemgetter(slice(first, last + 1))
+    return itemgetter(*positions)

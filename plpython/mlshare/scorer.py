@@ -7,12 +7,14 @@ from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from typing import Any
 
-from mlshare import linear, manifest, prediction, stacked
+from mlshare import document, linear, manifest, prediction, rows, stacked
+from mlshare.document import Columns, Values
 from mlshare.encoding import Encoder, Input
 from mlshare.errors import InvalidModelMetadata
 from mlshare.foreign import Adapter
 from mlshare.linear import Linear
-from mlshare.prediction import Answer, Floats, Prediction, Quick, Row
+from mlshare.prediction import Answer, Floats, Prediction, Quick, QuickWork, Row
+from mlshare.rows import Usual
 from mlshare.runtime import BATCH_ROWS, MANY_ROWS, batches, one_row, open_session, run
 from mlshare.table import Table
 
@@ -45,6 +47,7 @@ class Scorer:
         self._graph: _Encoded | Adapter = (
             _Encoded(session, parsed, onnx_bytes) if parsed.kind == "encoded" else Adapter(session, parsed)
         )
+        self._among: tuple[Columns, QuickWork] | None = None
         self.inputs: tuple[Input, ...] = self._graph.inputs
         self.rows_at_once = self._graph.rows_at_once
         features = parsed.document.get("encoder", {}).get("features", ())
@@ -69,7 +72,22 @@ class Scorer:
     @cached_property
     def quick(self) -> Quick:
         """The quick way to the same, for rows that are usual. Errors: ScoringFailed."""
-        return self._graph.quick
+        if self._graph.usual is None:
+            return prediction.never_quick
+        read, work = document.reader(self._graph.usual.columns), self._graph.work(self._graph.usual)
+
+        def quick(given: str) -> Answer | None:
+            values = read(given)
+            return None if values is None else work(values)
+
+        return quick
+
+    def quick_among(self, columns: Columns) -> QuickWork:
+        """As ``quick`` for rows given as the values of columns; kept, as a sub-model is always asked for the same."""
+        if self._among is None or self._among[0] is not columns:
+            usual = self._graph.usual and rows.among(columns, self._graph.usual)
+            self._among = columns, self._graph.work(usual) if usual else prediction.never_quick
+        return self._among[1]
 
     @property
     def terms(self) -> stacked.Terms | None:
@@ -104,19 +122,20 @@ class _Encoded:
         return self._finish(self._one(self._encoder.encode_row(row)))
 
     @property
-    def quick(self) -> Quick:
-        usual = self._encoder.usual
-        if usual is None:
-            return prediction.never_quick
+    def usual(self) -> Usual | None:
+        return self._encoder.usual
+
+    def work(self, usual: Usual) -> QuickWork:
+        """Answers rows that are usual."""
         if self._linear is not None:
             return self._linear.of_usual(usual)
         one, finish, read, numbers = self._one, self._finish, usual.read, usual.numbers
 
-        def quick(document: str) -> Answer | None:
-            found = read(document)
+        def work(values: Values) -> Answer | None:
+            found = read(values)
             return None if found is None else finish(one(numbers(found)))
 
-        return quick
+        return work
 
     @property
     def _finish(self) -> Callable[[list[float]], Answer]:

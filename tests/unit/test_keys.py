@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from mlshare import keys
+from mlshare.document import reader
 from mlshare.keys import KeyColumn, Router
 
 NUMBER, TEXT = KeyColumn("n", "number"), KeyColumn("t", "text")
@@ -42,7 +43,7 @@ def thorough(router: Router, document: str) -> int | None:
 def test_the_quick_way_is_the_thorough_one(name: str) -> None:
     router = ROUTERS[name]
     documents = [f'{{"{router.columns[0].name}": {value}}}' for value in VALUES]
-    found = {d: router.places.get(router.read(d)) for d in documents}
+    found = {d: router.places.get(reader(router.usual)(d)) for d in documents}
     assert {d: at for d, at in found.items() if at is not None and at != thorough(router, d)} == {}
     assert (
         len({at for at in found.values() if at is not None}) >= {"number": 4, "text": 5, "boolean": 2, "date": 1}[name]
@@ -52,10 +53,10 @@ def test_the_quick_way_is_the_thorough_one(name: str) -> None:
 def test_the_quick_way_of_several_columns() -> None:
     router = ROUTERS["all"]
     row: dict[str, Any] = {"n": 2, "t": "1", "b": True, "d": "2024-02-29"}
-    assert router.places[router.read(json.dumps(row))] == router.position["2", "1", "true", "2024-02-29"]
+    assert router.places[reader(router.usual)(json.dumps(row))] == router.position["2", "1", "true", "2024-02-29"]
     for name in row:
-        assert router.read(json.dumps({k: v for k, v in row.items() if k != name})) is None
+        assert reader(router.usual)(json.dumps({k: v for k, v in row.items() if k != name})) is None
         for value in VALUES:
             document = json.dumps({**row, name: json.loads(value)})
-            at = router.places.get(router.read(document))
+            at = router.places.get(reader(router.usual)(document))
             assert at is None or at == thorough(router, document)
