@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from operator import mul
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,7 +52,7 @@ class Linear:
         # where each row meets another sub-model, which is in no cache of the processor.
         def work(
             values: Values,
-            read: Callable[[Values], Sequence[Any] | None] = usual.read,
+            read: Callable[[Values], Values | None] = usual.read,
             scores: Sequence[tuple[array[float], Callable[[int], float], float]] = scores,
             link: Callable[[list[float]], list[float]] = self.link,
         ) -> Answer | None:
@@ -78,7 +77,7 @@ def _of_numbers(weights: array[float], usual: Usual, link: Callable[[list[float]
     def work(
         values: Values,
         weights: array[float] = weights,
-        read: Callable[[Values], Sequence[Any] | None] = usual.read,
+        read: Callable[[Values], Values | None] = usual.read,
         link: Callable[[list[float]], list[float]] = link,
     ) -> Answer | None:
         found = read(values)

@@ -25,30 +25,31 @@ class Usual:
 
     ``columns`` are what they are made of, and ``pick`` finds the values of these in what is given. Numbers are what
     they are; ``readers`` make numbers of all others: for 0/1 features the place of the 1. ``places`` is where all but
-    these go in a row of ``width``.
+    these go in a row of ``width``; ``arrange`` puts them there at once, if they fill it.
     """
 
     columns: Columns
     readers: tuple[Reader, ...]
     places: tuple[int, ...]
     width: int
+    arrange: Callable[[Values], Values] | None
     pick: Callable[[Values], Values] = itemgetter(slice(None))
 
-    def read(self, given: Values) -> Sequence[Any] | None:
+    def read(self, given: Values) -> Values | None:
         """Of a row's values: numbers, then places of a 1; None if anything in it is not usual."""
         values, readers = self.pick(given), self.readers
         if not readers:
             return values
         first = len(values) - len(readers)
         try:
-            return [*values[:first], *map(call, readers, values[first:])]
+            return *values[:first], *map(call, readers, values[first:])
         except KeyError:
             return None
 
-    def numbers(self, read: Sequence[Any]) -> Sequence[float]:
+    def numbers(self, read: Values) -> Sequence[float]:
         """The numbers [width] of a row that was read."""
-        if len(self.places) == self.width:
-            return read
+        if self.arrange is not None:
+            return self.arrange(read)
         out = [0.0] * self.width
         for at, number in zip(self.places, read, strict=False):
             out[at] = number
@@ -91,7 +92,9 @@ def _usual(features: tuple[Feature, ...]) -> Usual | None:
     sources = (*(f for _, f in numbers), *(f for _, f, _ in others), *(f for f, _ in marked))
     readers = (*(read for _, _, read in others), *(read for _, read in marked))
     places = (*(at for at, _ in numbers), *(at for at, _, _ in others))
-    return Usual(tuple(map(column, sources)), readers, places, starts[-1])
+    width = starts[-1]
+    arrange = _picker([places.index(at) for at in range(width)]) if len(places) == width else None
+    return Usual(tuple(map(column, sources)), readers, places, width, arrange)
 
 
 @lru_cache(maxsize=64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -88,7 +89,13 @@ def _check_golden(scorer: Scorer, golden: Any) -> None:
 
 
 def _check_row(scorer: Scorer, row: Mapping[str, Any], wanted: Floats) -> None:
-    prediction = scorer.answer(row).as_prediction()
+    """CorruptModel unless the row is answered as wanted, in every way that there is."""
+    for found in (scorer.answer(row), scorer.quick(json.dumps(row))):
+        if found is not None:
+            _check_answer(found.as_prediction(), wanted)
+
+
+def _check_answer(prediction: Prediction, wanted: Floats) -> None:
     found = _answers(prediction)[0]
     same = _close(found, wanted, TOLERANCE)
     if prediction.labels is not None and same:
