@@ -17,7 +17,7 @@ from report import Row, at_least, at_most
 OUTPUT = "public.bench_output"
 BUDGET, QUICK_BUDGET = 15.0, 4.0  # seconds of training: less, and the first ensemble is cut off with a few trees
 NAIVE, EXPERT = 4.0, 1.8
-FLOOR = {"linear": 1.5, "boosted": 2.2}
+FLOOR_BOUND = {"linear": 1.5, "boosted": 2.2}
 EXTRA_MEMORY = 300.0  # MB above the input matrix
 DOCUMENT = '{"predictions": {"y": "no"}, "probabilities": {"no": 0.8766, "yes": 0.1234}}'
 
@@ -74,9 +74,8 @@ def _ways(
 ) -> dict[str, Callable[[], object]]:
     ways: dict[str, Callable[[], object]] = {
         "mlshare": lambda: session.execute(_call(kind, handle)),
-        "floor": lambda: session.execute(_floor(kind)),
-        "floor with a key": lambda: session.execute(_floor_with_key(kind)),
     }
+    ways |= {name: (lambda floor=floor: session.execute(floor(kind))) for name, floor in FLOORS.items()}
     ways |= {name: (lambda path=path: path(place, kind, models)) for name, path in peers.PATHS.items()}
     matrix = peers.ready(kind, int(one(session, f"SELECT count(*) FROM {kind.name}")))
     ways["the model alone, matrix in memory"] = lambda: models.of_codes(matrix)
@@ -100,6 +99,9 @@ def _floor(kind: data.Kind, number: str = "1::bigint") -> bytes:
 def _floor_with_key(kind: data.Kind) -> bytes:
     """With rows that have a number, and the index of a primary key, as sys.ml_predict_table gives them."""
     return _floor(kind, "row_number() OVER ()") + f"; ALTER TABLE {OUTPUT} ADD PRIMARY KEY (id)".encode()
+
+
+FLOORS: dict[str, Callable[[data.Kind], bytes]] = {"floor": _floor, "floor with a key": _floor_with_key}
 
 
 def _elsewhere(dsn: str, statements: str) -> None:
@@ -127,10 +129,10 @@ def ratios(what: str, family: str, times: dict[str, float], rows: int) -> Iterat
     own = times["mlshare"]
     bounds = {"naive client": NAIVE, "expert client": EXPERT}
     yield Row(f"{what}: sys.ml_predict_table", 1e6 * own / rows, "µs per row")
-    yield at_most(f"{what}: over the floor", own / times["floor"], "times", FLOOR[family])
+    yield at_most(f"{what}: over the floor", own / times["floor"], "times", FLOOR_BOUND[family])
     yield Row(f"{what}: over a floor with a key", own / times["floor with a key"], "times")
     for name, time in times.items():
-        if name not in ("mlshare", "floor", "floor with a key"):
+        if name not in ("mlshare", *FLOORS):
             title = f"{what}: faster than {name}"
             least = bounds.get(name)
             yield at_least(title, time / own, "times", least) if least else Row(title, time / own, "times")

@@ -7,9 +7,6 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, TypeAlias
 
-import msgspec
-from msgspec.structs import astuple
-
 Columns: TypeAlias = tuple[tuple[str, Any], ...]  # name and type of each
 Values: TypeAlias = tuple[Any, ...]
 
@@ -18,6 +15,8 @@ _REFUSED = (ValueError, RecursionError)  # msgspec's own are of the first
 
 def parse(text: str) -> dict[str, Any] | None:
     """The object that a text holds; None if it holds none."""
+    import msgspec  # where it is used: a session that reads no row does without
+
     try:
         found = msgspec.json.decode(text)
     except _REFUSED:
@@ -31,6 +30,9 @@ def reader(columns: Columns) -> Callable[[str], Values | None]:
 
     It gives None if one of them is missing or of another type; what else is in the document does not count.
     """
+    import msgspec
+    from msgspec.structs import astuple
+
     names = [f"column_{i}" for i in range(len(columns))]
     fields = [(name, type_) for name, (_, type_) in zip(names, columns, strict=True)]
     inside = {name: column for name, (column, _) in zip(names, columns, strict=True)}

@@ -21,8 +21,8 @@ _plpy.__dict__.setdefault("Error", type("Error", (Exception,), {}))
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-for _name in ("child", "codec", "routines", "scoring"):
-    import_module(f"mlshare.{_name}")
+for _name in ("mlshare.child", "mlshare.codec", "mlshare.routines", "mlshare.scoring", "msgspec"):
+    import_module(_name)
 
 _TASKS = "/proc/self/task"
 

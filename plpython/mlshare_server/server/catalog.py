@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 import psycopg
+from anyio import to_thread
 from psycopg.rows import class_row, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
@@ -188,6 +189,6 @@ class Catalog:
         if row["uri"] is None:
             return None
         private = await self.setting("private_endpoints") == "true"
-        opened = await asyncio.to_thread(open_storage, Access(**row), private_endpoints=private)
+        opened = await to_thread.run_sync(partial(open_storage, Access(**row), private_endpoints=private))
         self._storages[link] = (time.monotonic(), opened)
         return opened

@@ -6,7 +6,6 @@ kept in a directory of this server; another server, or this one after a restart,
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import time
 from collections.abc import AsyncIterator
@@ -126,7 +125,7 @@ async def stream(
                 path = await made(call, name, latest, gone, come)
                 url = f"{base_url(request, call)}/changes/{name}.parquet?{signed_query(call, name, form.expires)}"
                 # Without rows it is other files of the same rows, and readers stumble over such a file.
-                if (await asyncio.to_thread(pq.read_metadata, path)).num_rows:
+                if (await to_thread.run_sync(pq.read_metadata, path)).num_rows:
                     yield change_line("cdf", url, name, path.stat().st_size, version, form)
             else:
                 async for line in whole_files(request, call, version, gone, come, form):
@@ -195,7 +194,7 @@ async def made(call: Call, name: str, table: Table, gone: list[File], come: list
                 await to_thread.run_sync(_make, path, storages, table, gone, come)
             except (FileNotFoundError, ServerError) as error:
                 raise NotFound(what="a file of the table is no longer there") from error
-            await asyncio.to_thread(_tidy, services.directory, path)
+            await to_thread.run_sync(_tidy, services.directory, path)
         return path
 
 
