@@ -72,9 +72,10 @@ class Scorer:
     @cached_property
     def quick(self) -> Quick:
         """The quick way to the same, for rows that are usual. Errors: ScoringFailed."""
-        if self._graph.usual is None:
+        usual = self._graph.usual
+        if usual is None:
             return prediction.never_quick
-        read, work = document.reader(self._graph.usual.columns), self._graph.work(self._graph.usual)
+        read, work = document.reader(usual.columns), self._graph.work(usual)
 
         def quick(given: str) -> Answer | None:
             values = read(given)
