@@ -70,7 +70,8 @@ COMMENT ON PROCEDURE sys.ml_score(regclass, text, text, text, double precision, 
 
 -- The two halves of ml_predict_table's one statement; they work on what the routine has left in memory.
 CREATE OR REPLACE FUNCTION sys._scored() RETURNS TABLE (
-    first tid, beyond tid, labels bytea, codes bytea, common integer, documents jsonb, numbers double precision[])
+    first tid, beyond tid, start bigint, labels bytea, codes bytea, common integer, documents jsonb,
+    numbers double precision[])
 LANGUAGE plpython3u STABLE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $python$

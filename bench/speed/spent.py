@@ -53,8 +53,8 @@ PARTS = {
     "encode": ("encode",),
     "predict": ("predict",),
     "codes and documents": ("codes",),
-    "write": ("write_labels", "write_inline"),
-    "key and index": ("add_primary_key", "make_identity", "continue_identity", "skip_identity"),
+    "write": ("write_batches", "write_inline"),
+    "key and index": ("add_primary_key", "make_identity", "begin_identity", "continue_identity", "skip_identity"),
 }
 
 

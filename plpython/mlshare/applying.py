@@ -43,7 +43,7 @@ class _Job(batches.Job):
             assert batch.blocks is not None
             rows, (first, end) = slice(start, start + len(batch.table)), batch.blocks
             own = batches.three_bytes(codes[rows])
-            yield f"({first},0)", f"({end},0)", None, own, 0, names, numbers[rows].ravel().tolist()
+            yield f"({first},0)", f"({end},0)", 0, None, own, 0, names, numbers[rows].ravel().tolist()
             start = rows.stop
 
     def _partitions(self, table: Table) -> tuple[Any, str]:

@@ -14,14 +14,17 @@ from mlshare.prediction import Prediction, part
 from mlshare.results import Codebook, Results, with_threshold
 from mlshare.table import Kind
 
-# (first row, end, labels, codes, common documents, further documents, numbers), see the statement "scored_batches".
+# (first row, end, rows before it, labels, codes, common documents, further documents, numbers), see the statement
+# "scored_batches".
 Rendered = tuple[bytes | None, bytes | None, int, str | None, list[float | None] | None]
-Scored = tuple[str, str, bytes | None, bytes | None, int, str | None, list[float | None] | None]
+Scored = tuple[str, str, int, bytes | None, bytes | None, int, str | None, list[float | None] | None]
 
 Wanted = Sequence[tuple[str, Kind]]
 
 _WINDOW_BLOCKS = 1024  # that are read at a time for it: nothing waits for the first of them
 _WINDOW_CELLS = 32_000_000  # of a table that a partitioned model scores at a time: 256 MB
+# From this size of a table on, all documents of two classes are made at once: to hand them over bit by bit takes longer.
+_MANY_BLOCKS = 4096
 _SMALL = 255  # classes whose numbers, from 1 on, fit into a byte
 
 
@@ -52,6 +55,8 @@ class Job:
         self._source, self._model, self._threshold = source, model, threshold
         self._scorer = cache.scorer(model)
         self._codebook = Codebook(Results(self._scorer))
+        if len(self._scorer.classes or ()) == 2 and (source.blocks or 0) >= _MANY_BLOCKS:
+            self._codebook.fill(0.5 if threshold is None else threshold)
         self._n_common: int | None = None
         self._running: Iterator[Scored] | None = None
         self._failure: errors.MlshareError | None = None
@@ -76,8 +81,10 @@ class Job:
         render = self._rendered_numbers if self._scorer.task == "regression" else self._rendered_labels
         try:
             self._look_again()
+            start = 0
             for (first, end), prediction in background.ahead(self._begun()):
-                yield (f"({first},0)", f"({end},0)", *render(prediction))
+                yield (f"({first},0)", f"({end},0)", start, *render(prediction))
+                start += len(prediction)
         except errors.MlshareError as error:  # on its way through SQL it would become another
             self._failure = error
             raise

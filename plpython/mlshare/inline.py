@@ -30,6 +30,11 @@ class Inline:
         self.probability, self._results, self._threshold = probability, results, threshold
 
     @property
+    def names(self) -> list[str]:
+        """Both labels as text."""
+        return self._results.names
+
+    @property
     def second(self) -> str:
         """A condition on the probability, which goes by the name of i._4aad19ca6e_n: the second class is chosen."""
         if self._threshold is None:

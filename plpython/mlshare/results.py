@@ -82,9 +82,7 @@ class Results:
         ``least`` is the probability from which on the second is chosen. The position of a document is the second's
         rounded probability, in units of 0.0001, plus one if it was chosen.
         """
-        turn = min(max(round(least * _SCALE), 0), _SCALE)
-        first = [self._new_document(0, (_SCALE - share, share)) for share in range(turn + 1)]
-        return [*first, *(self._new_document(1, (_SCALE - share, share)) for share in range(turn, _SCALE + 1))]
+        return [self._new_document(label, (_SCALE - share, share)) for label, share in _all_of_two(least)]
 
     def of_row(self, found: Answer) -> tuple[Any, dict[str, Any]] | None:
         """Label (or number) and document of one row; None if it has no prediction."""
@@ -108,6 +106,12 @@ class Results:
         return f"{document[:-1]}{', ' if len(document) > 2 else ''}{added}}}"
 
 
+def _all_of_two(least: float) -> list[tuple[int, int]]:
+    """Every label with the second class's probability, in units of 0.0001."""
+    turn = min(max(round(least * _SCALE), 0), _SCALE)
+    return [*((0, share) for share in range(turn + 1)), *((1, share) for share in range(turn, _SCALE + 1))]
+
+
 def _rounded(found: Answer) -> list[int]:
     """Its probabilities in units of 0.0001; none if the model gives none."""
     return [round(p * _SCALE) for p in found.probabilities or ()]
@@ -128,6 +132,12 @@ class Codebook:
         # Of two classes with probabilities, which nearly add up to one: [label, first, second - (1 - first)] -> code.
         self._pairs = np.full((2, _SCALE + 1, 3), -1, np.int32)
         self.documents: list[str] = []  # ml_results as JSON, by code
+
+    def fill(self, least: float) -> None:
+        """The first codes: those of all that a model of two classes can say, see Results.of_two."""
+        label, second = np.array(_all_of_two(least)).T
+        self._pairs[label, _SCALE - second, 1] = np.arange(len(label))
+        self.documents = self._results.of_two(least)
 
     def encode(self, prediction: Prediction) -> NDArray[np.int32]:
         """The code of each row [n]; -1 if it has no prediction."""
@@ -166,8 +176,9 @@ class Codebook:
         return np.array([self._code(key.tobytes()) for key in distinct], dtype=np.int32)[position]
 
     def _code(self, key: bytes) -> int:
-        code = self._codes.setdefault(key, len(self._codes))
-        if code == len(self.documents):
+        code = self._codes.get(key)
+        if code is None:
+            code = self._codes[key] = len(self.documents)
             label, *rounded = np.frombuffer(key, np.int32).tolist()
             self.documents.append(self._results.document(label, rounded))
         return code

@@ -19,6 +19,7 @@ from mlshare.table import Column, Kind
 
 KEY = "_4aad19ca6e_pk_id"  # HeatWave's name for the key it adds
 PREDICTION, RESULTS = "prediction", "ml_results"
+_FEW = 16  # labels that are written as a CASE
 _NUMBER = "_4aad19ca6e_n"  # numbers the rows inside the statement that writes them
 
 
@@ -78,20 +79,25 @@ def target_type(model: catalog.Model, scorer: AnyScorer) -> dict[str, Any]:
 
 
 def _expressions(scorer: AnyScorer, target: dict[str, Any]) -> dict[str, str]:
-    before, after = results.around_number(scorer.target)
+    """The type of the prediction, and both columns of a row as what a batch has for it."""
     type_name = str(target["type"])
-    classes = db.quote_literal(json.dumps([label_text(c) for c in scorer.classes or ()]))
-    labels = db.text("labels", type=type_name, classes=classes)
-    return {
-        "type": type_name,
-        "labels": labels,
-        "label": f"{labels}[{batches.label_position(scorer)}]",
-        "document": db.text("document", code=db.text("code")),
-        "rounded": "round(i.number::numeric)" if target["whole"] else "i.number",
-        "before": db.quote_literal(before),
-        "after": db.quote_literal(after),
-        "what": "numbers" if scorer.task == "regression" else "labels",
-    }
+    if scorer.task == "regression":
+        before, after = map(db.quote_literal, results.around_number(scorer.target))
+        value = f"s.numbers[i.{_NUMBER} + 1]"
+        prediction = f"round({value}::numeric)::{type_name}" if target["whole"] else f"{value}::{type_name}"
+        document = db.text("document_of_number", before=before, number=value, after=after)
+    else:
+        prediction = _label([label_text(c) for c in scorer.classes or ()], type_name, batches.label_position(scorer))
+        document = db.text("document_of_label", code=db.text("code"))
+    return {"type": type_name, "prediction": prediction, "document": document}
+
+
+def _label(labels: list[str], type_name: str, position: str) -> str:
+    """The label at a position, from 1 on; NULL at any other. Few need no array, in which each row would search."""
+    if len(labels) > _FEW:
+        return db.text("labels", type=type_name, classes=db.quote_literal(json.dumps(labels))) + f"[{position}]"
+    cases = (f"WHEN {n} THEN {db.quote_literal(label)}::{type_name}" for n, label in enumerate(labels, 1))
+    return f"(CASE {position} {' '.join(cases)} END)" if labels else "NULL"
 
 
 def _write_to(model: catalog.Model, source: frame.Source, parts: dict[str, str], options: dict[str, Any]) -> None:
@@ -103,8 +109,21 @@ def _write_to(model: catalog.Model, source: frame.Source, parts: dict[str, str],
         _make_output(rows, parts, key, columns)
         parts = {**parts, "columns": columns, "names": ", ".join(names)}
         if not _written_inline(model, rows, parts, options.get("threshold")):
-            run(Job(rows, model, options.get("threshold")), f"write_{parts['what']}", rows, parts)
+            parts |= _numbered(parts, key)
+            run(Job(rows, model, options.get("threshold")), "write_batches", rows, parts)
     _add_key(parts["output"], key)
+
+
+def _numbered(parts: dict[str, str], key: list[str]) -> dict[str, str]:
+    """How the rows of a batch are numbered; if they get a key, it is that."""
+    if key:
+        return {}
+    sequence = db.quote_literal(db.value("begin_identity", parts["output"]))
+    return {
+        "number": db.text("number_by_key", sequence=sequence),
+        "names": f"{KEY}, {parts['names']}",
+        "columns": f"s.start + 1 + i.{_NUMBER}, {parts['columns']}",
+    }
 
 
 def _add_key(output: str, key: list[str]) -> None:
@@ -145,7 +164,7 @@ def _add_to(model: catalog.Model, source: frame.Source, parts: dict[str, str], o
         )
     db.run("add_output_columns", **{k: parts[k] for k in ("output", "type")})
     source = frame.relation(source.text)
-    run(Job(source, model, options.get("threshold")), f"fill_{parts['what']}", source, parts)
+    run(Job(source, model, options.get("threshold")), "fill_batches", source, parts)
 
 
 def _written_inline(model: catalog.Model, source: frame.Source, parts: dict[str, str], threshold: float | None) -> bool:
@@ -153,8 +172,8 @@ def _written_inline(model: catalog.Model, source: frame.Source, parts: dict[str,
     job = inline.job(model, source, threshold)
     if job is None:
         return False
-    label = f"({job.second})::integer + 1"
-    own = {"probability": job.probability, "second": job.second, "label": parts["labels"] + f"[{label}]"}
+    label = _label(job.names, parts["type"], f"({job.second})::integer + 1")
+    own = {"probability": job.probability, "second": job.second, "prediction": label}
     # A value that the model refuses is found, and named, when the table is read.
     return db.attempt(lambda: run(job, "write_inline", source, {**parts, **own}), inline.FAILURES)
 
@@ -163,10 +182,10 @@ def run(job: Job | Inline, statement: str, source: frame.Source, parts: dict[str
     """Runs the one statement that reads a source, asks the job for its scores and writes both."""
     global _job
     _job = job
-    parts = {**parts, "source": source.text}
+    parts = {"number": db.text("number"), **parts, "source": source.text}
     try:
         before = db.query("scan_in_heap_order")
-        db.run(statement, **parts, batches=db.text("scored_batches", source=source.text))
+        db.run(statement, **parts, batches=db.text("scored_batches", **parts))
         db.query("restore_settings", [r["name"] for r in before], [r["before"] for r in before])
     finally:
         _job = None
