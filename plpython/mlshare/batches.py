@@ -23,7 +23,7 @@ Wanted = Sequence[tuple[str, Kind]]
 
 _WINDOW_BLOCKS = 1024  # that are read at a time for it: nothing waits for the first of them
 _WINDOW_CELLS = 32_000_000  # of a table that a partitioned model scores at a time: 256 MB
-# From this size of a table on, all documents of two classes are made at once: to hand them over bit by bit takes longer.
+# From this size of a table on, all documents of two classes are made at once: bit by bit takes longer.
 _MANY_BLOCKS = 4096
 _SMALL = 255  # classes whose numbers, from 1 on, fit into a byte
 

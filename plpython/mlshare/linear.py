@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from operator import mul
 
-import numpy as np
-from numpy.typing import NDArray
-
+from mlshare import graphfile
 from mlshare.document import Values
+from mlshare.graphfile import Step
 from mlshare.prediction import Answer, QuickWork, shares
 from mlshare.rows import Usual
 
@@ -25,9 +23,6 @@ _START = [("MatMul", ["features", "c0"], ["n0"]), ("Add", ["n0", "c1"], ["n1"])]
 _TWO = [("Sigmoid", ["n1"], ["n2"]), ("Sub", ["c2", "n2"], ["n3"]), ("Concat", ["n3", "n2"], ["n4"])]
 _MANY = [("Softmax", ["n1"], ["n2"])]
 _MOST = 6  # nodes
-_DOUBLE = 11  # TensorProto.DataType
-
-Node = tuple[str, list[str], list[str]]
 
 
 @dataclass(frozen=True)
@@ -92,82 +87,34 @@ def of_graph(model: bytes, width: int) -> Linear | None:
     The caller must see it agree with the runtime: the attributes of the graph's operators are not looked at.
     """
     try:
-        graph = next(part for number, part in _fields(memoryview(model)) if number == 7)
-        nodes = [_node(part) for part in islice((p for number, p in _fields(graph) if number == 1), _MOST + 1)]
-        if nodes[:2] != _START:
+        nodes, constants = graphfile.read(model, _MOST)
+        steps = [node.step for node in nodes]
+        if steps[:2] != _START:
             return None
-        constants = dict(_tensor(part) for number, part in _fields(graph) if number == 5)
         weights = constants["c0"].reshape(width, -1).T.tolist()
-        link = _link(nodes[2:-1], len(weights))
+        link = _link(steps[2:-1], len(weights))
         return None if link is None else Linear(list(zip(weights, constants["c1"].tolist(), strict=True)), link)
-    except (StopIteration, IndexError, KeyError, ValueError, TypeError):
+    except graphfile.FAILURES:
         return None
 
 
-def _link(nodes: list[Node], n_scores: int) -> Callable[[list[float]], list[float]] | None:
-    if nodes == _TWO and n_scores == 1:
-        return _of_two
-    return _softmax if nodes == _MANY else None
+def _link(steps: list[Step], n_scores: int) -> Callable[[list[float]], list[float]] | None:
+    if steps == _TWO and n_scores == 1:
+        return of_two
+    return softmax if steps == _MANY else None
 
 
-def _of_two(scores: list[float]) -> list[float]:
+def of_two(scores: list[float]) -> list[float]:
+    """Both probabilities of one score."""
     (score,) = scores
     share = math.exp(-abs(score))
     second = (1.0 if score > 0 else share) / (1.0 + share)
     return [1.0 - second, second]
 
 
-def _softmax(scores: list[float]) -> list[float]:
+def softmax(scores: list[float]) -> list[float]:
+    """The probabilities of several scores."""
     most = max(scores)
     shares = [math.exp(s - most) for s in scores]
     total = sum(shares)
     return [s / total for s in shares]
-
-
-# --- the file, which is a protocol buffer ----------------------------------------------------------
-
-
-def _node(data: memoryview) -> Node:
-    texts: dict[int, list[str]] = {1: [], 2: [], 4: []}
-    for number, part in _fields(data):
-        if number in texts:
-            texts[number].append(str(part, "utf-8"))
-    return texts[4][0], texts[1], texts[2]
-
-
-def _tensor(data: memoryview) -> tuple[str, NDArray[np.float64]]:
-    """Name and numbers of a constant of doubles, as onnx.numpy_helper writes them. Errors: KeyError, ValueError."""
-    found = dict(_fields(data))
-    if _varint(found[2], 0)[0] != _DOUBLE:
-        raise ValueError("not a tensor of doubles")
-    return str(found[8], "utf-8"), np.frombuffer(found[9], "<f8")
-
-
-def _fields(data: memoryview) -> Iterator[tuple[int, memoryview]]:
-    """Number and bytes of each field of a message; of a number its own encoding. Errors: IndexError, ValueError."""
-    at = 0
-    while at < len(data):
-        tag, at = _varint(data, at)
-        if tag & 7 == 2:
-            size, start = _varint(data, at)
-            at = start + size
-        elif tag & 7 == 0:
-            start, at = at, _varint(data, at)[1]
-        else:
-            raise ValueError("a field of another kind")
-        if at > len(data):
-            raise ValueError("it ends within a field")
-        yield tag >> 3, data[start:at]
-
-
-def _varint(data: memoryview, at: int) -> tuple[int, int]:
-    """A number and where it ends."""
-    value = shift = 0
-    while True:
-        byte = data[at]
-        value |= (byte & 127) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 128:
-            return value, at
-        if shift > 63:
-            raise ValueError("a number that does not end")

@@ -8,10 +8,12 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from contextlib import suppress
 from importlib import import_module
 from types import ModuleType
 
 import mlshare
+from mlshare import booster
 
 # PL/Python is not there yet. When it comes, the library fills this module with what is in the true one.
 _plpy = sys.modules.setdefault("plpy", ModuleType("plpy"))
@@ -23,6 +25,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 for _name in ("mlshare.child", "mlshare.codec", "mlshare.routines", "mlshare.scoring", "msgspec"):
     import_module(_name)
+with suppress(OSError):  # whoever has no LightGBM does without, see mlshare.trees
+    booster.preload()
 
 _TASKS = "/proc/self/task"
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from typing import Any
 
-from mlshare import document, linear, manifest, prediction, rows, stacked
+from mlshare import document, linear, manifest, prediction, rows, stacked, trees
 from mlshare.document import Columns, Values
 from mlshare.encoding import Encoder, Input
 from mlshare.errors import InvalidModelMetadata
@@ -19,6 +19,7 @@ from mlshare.runtime import BATCH_ROWS, MANY_ROWS, batches, one_row, open_sessio
 from mlshare.table import Table
 
 _FEATURES = "features"
+_PATIENCE = 256  # rows that a model answers one at a time before its trees are opened a second time, for rows only
 # Trees and linear models need no memory for a row but that of its features and its answer.
 _FRUGAL = ("LGBM", "XGB", "RandomForest", "ExtraTrees", "DecisionTree", "Logistic", "Linear", "Gaussian")
 _OUTPUTS = {"classification": ["probabilities"], "regression": ["value"]}
@@ -108,7 +109,8 @@ class _Encoded:
         frugal = str(parsed.document.get("algorithm")).startswith(_FRUGAL)
         self.rows_at_once = MANY_ROWS if frugal else BATCH_ROWS
         self._require_shape()
-        self._read = linear.of_graph(onnx_bytes, self._encoder.n_features)
+        # What may be read once more, for rows one at a time.
+        self._file = onnx_bytes if len(onnx_bytes) <= trees.MOST_BYTES else b""
 
     def begin(self, table: Table) -> Callable[[], Prediction]:
         matrix = self._encoder.encode(table)
@@ -131,10 +133,17 @@ class _Encoded:
         if self._linear is not None:
             return self._linear.of_usual(usual)
         one, finish, read, numbers = self._one, self._finish, usual.read, usual.numbers
+        patience = _PATIENCE
 
         def work(values: Values) -> Answer | None:
+            nonlocal one, patience
             found = read(values)
-            return None if found is None else finish(one(numbers(found)))
+            if found is None:
+                return None
+            patience -= 1
+            if not patience:
+                one = self._of_trees or one
+            return finish(one(numbers(found)))
 
         return work
 
@@ -145,14 +154,19 @@ class _Encoded:
     @cached_property
     def _linear(self) -> Linear | None:
         """What was read of the graph, if it answers as the runtime does."""
-        found = self._read
-        agrees = found is not None and all(_same(self._one(row), found.answers(row)) for row in self._probes())
-        return found if agrees else None
+        found = linear.of_graph(self._file, self._encoder.n_features)
+        return found if found is not None and self._agrees(found.answers) else None
 
-    def _probes(self) -> list[list[float]]:
-        """Rows on which two ways of answering are compared."""
+    @cached_property
+    def _of_trees(self) -> Callable[[Sequence[float]], list[float]] | None:
+        """The same for trees."""
+        found = trees.of_graph(self._file, self._encoder.n_features)
+        return found.answers if found is not None and self._agrees(found.answers) else None
+
+    def _agrees(self, answers: Callable[[list[float]], list[float]]) -> bool:
         width = self._encoder.n_features
-        return [[0.0] * width, [1.0 / (1 + i) for i in range(width)]]
+        probes = [[0.0] * width, [1.0 / (1 + i) for i in range(width)]]
+        return all(_same(self._one(row), answers(row)) for row in probes)
 
     @cached_property
     def _one(self) -> Callable[[Sequence[float]], list[float]]:
