@@ -44,7 +44,8 @@ class Scorer:
         self.target = parsed.target
         self.target_kind = parsed.target_kind
         self.classes = None if parsed.classes is None else list(parsed.classes)
-        self.nbytes = 2 * len(onnx_bytes)
+        # The runtime's form is about as large as the file. A small file is kept, and its trees may be opened once more.
+        self.nbytes = (4 if len(onnx_bytes) <= trees.MOST_BYTES else 2) * len(onnx_bytes)
         self._graph: _Encoded | Adapter = (
             _Encoded(session, parsed, onnx_bytes) if parsed.kind == "encoded" else Adapter(session, parsed)
         )
