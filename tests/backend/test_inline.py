@@ -26,7 +26,13 @@ CREATE FUNCTION public.expressions() RETURNS integer LANGUAGE plpython3u AS $$
 from mlshare import cache
 return sum(e is not None for entry in cache.entries().values() for e in entry.expressions.values())
 $$;
-GRANT EXECUTE ON FUNCTION public.expressions() TO PUBLIC"""
+CREATE FUNCTION public.bend_expressions(expression text) RETURNS void LANGUAGE plpython3u AS $$
+from mlshare import cache
+for entry in cache.entries().values():
+    for types in entry.expressions:
+        entry.expressions[types] = expression
+$$;
+GRANT EXECUTE ON FUNCTION public.expressions(), public.bend_expressions(text) TO PUBLIC"""
 
 
 @pytest.fixture(scope="module")
@@ -99,3 +105,15 @@ def test_a_value_that_the_model_refuses_is_named(fresh_session: Callable[[str], 
     calls.predict_table(owner, "shop.big", "loan", "shop.out")
     assert value(owner, "SELECT public.expressions()") == 1
     owner.execute("DROP TABLE shop.out")
+
+
+def test_an_expression_that_fails_late_leaves_no_trace(fresh_session: Callable[[str], psycopg.Connection]) -> None:
+    """Numbers that it took from the sequence of the key do not come back: the batches begin anew."""
+    owner = fresh_session("owner")
+    calls.predict_table(owner, "shop.big", "loan", "shop.out")
+    owner.execute("SELECT public.bend_expressions('1.0 / (q.number <> 3000)::integer')")
+    calls.predict_table(owner, "shop.big", "loan", "shop.out_2")
+    assert value(owner, "SELECT count(*) FROM (TABLE shop.out EXCEPT TABLE shop.out_2) AS d") == 0
+    keys = "SELECT count(*), min(_4aad19ca6e_pk_id), max(_4aad19ca6e_pk_id) FROM shop.out_2"
+    assert rows(owner, keys) == [(4800, 1, 4800)]
+    owner.execute("DROP TABLE shop.out, shop.out_2")
