@@ -38,8 +38,8 @@ class Booster:
         weakref.finalize(self, library.LGBM_FastConfigFree, config)
         # As a sparse row with all its columns: of a dense one the library takes what is next to 0 for 0.
         self._row, self._scores = array("d", bytes(8 * width)), (ctypes.c_double * n_scores)()
-        self._kept = array("i", [0, width]), array("i", range(width)), ctypes.c_int64()
-        ends, places, length = self._kept
+        ends, places, length = array("i", [0, width]), array("i", range(width)), ctypes.c_int64()
+        self._kept = ends, places  # of these, as of the row, the call has only addresses
         sizes = ctypes.c_int64(len(ends)), ctypes.c_int64(width)
         given = (config, _at(ends), ctypes.c_int(_INT32), _at(places), _at(self._row), *sizes)
         predict = ctypes.PYFUNCTYPE(ctypes.c_int)(("LGBM_BoosterPredictForCSRSingleRowFast", library))
@@ -62,7 +62,7 @@ def _library() -> Any:
 
 
 def preload() -> None:
-    """Loads the library."""
+    """Loads the library, and no more: what is done with it is done in a session."""
     _library()
 
 
