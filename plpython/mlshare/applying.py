@@ -43,6 +43,7 @@ class _Job(batches.Job):
             assert batch.blocks is not None
             rows, (first, end) = slice(start, start + len(batch.table)), batch.blocks
             own = batches.three_bytes(codes[rows])
+            # Its statements number rows by a window: they need not know how many came before.
             yield f"({first},0)", f"({end},0)", 0, None, own, 0, names, numbers[rows].ravel().tolist()
             start = rows.stop
 

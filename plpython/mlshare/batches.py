@@ -56,7 +56,7 @@ class Job:
         self._scorer = cache.scorer(model)
         self._codebook = Codebook(Results(self._scorer))
         if len(self._scorer.classes or ()) == 2 and (source.blocks or 0) >= _MANY_BLOCKS:
-            self._codebook.fill(0.5 if threshold is None else threshold)
+            self._codebook.fill(threshold)
         self._n_common: int | None = None
         self._running: Iterator[Scored] | None = None
         self._failure: errors.MlshareError | None = None

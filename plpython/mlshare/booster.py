@@ -6,6 +6,7 @@ import ctypes
 import weakref
 from array import array
 from collections.abc import Sequence
+from ctypes import byref
 from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,23 +28,23 @@ class Booster:
     """
 
     def __init__(self, text: str, width: int, n_scores: int) -> None:
-        library, handle, config = _library(), ctypes.c_void_p(), ctypes.c_void_p()
+        lightgbm, handle, config = library(), ctypes.c_void_p(), ctypes.c_void_p()
         # One thread: regions of OpenMP may not start others in a backend.
-        _require(library.LGBM_SetMaxThreads(1))
-        _require(library.LGBM_BoosterLoadModelFromString(text.encode(), _out(ctypes.c_int()), _out(handle)))
-        weakref.finalize(self, library.LGBM_BoosterFree, handle)
-        start = library.LGBM_BoosterPredictForCSRSingleRowFastInit
+        _require(lightgbm.LGBM_SetMaxThreads(1))
+        _require(lightgbm.LGBM_BoosterLoadModelFromString(text.encode(), byref(ctypes.c_int()), byref(handle)))
+        weakref.finalize(self, lightgbm.LGBM_BoosterFree, handle)
+        start = lightgbm.LGBM_BoosterPredictForCSRSingleRowFastInit
         columns = ctypes.c_int64(width)
-        _require(start(handle, *_ALL_SCORES, _FLOAT64, columns, b"num_threads=1", _out(config)))
-        weakref.finalize(self, library.LGBM_FastConfigFree, config)
+        _require(start(handle, *_ALL_SCORES, _FLOAT64, columns, b"num_threads=1", byref(config)))
+        weakref.finalize(self, lightgbm.LGBM_FastConfigFree, config)
         # As a sparse row with all its columns: of a dense one the library takes what is next to 0 for 0.
         self._row, self._scores = array("d", bytes(8 * width)), (ctypes.c_double * n_scores)()
         ends, places, length = array("i", [0, width]), array("i", range(width)), ctypes.c_int64()
         self._kept = ends, places  # of these, as of the row, the call has only addresses
         sizes = ctypes.c_int64(len(ends)), ctypes.c_int64(width)
         given = (config, _at(ends), ctypes.c_int(_INT32), _at(places), _at(self._row), *sizes)
-        predict = ctypes.PYFUNCTYPE(ctypes.c_int)(("LGBM_BoosterPredictForCSRSingleRowFast", library))
-        self._predict = partial(predict, *given, _out(length), ctypes.byref(self._scores))
+        predict = ctypes.PYFUNCTYPE(ctypes.c_int)(("LGBM_BoosterPredictForCSRSingleRowFast", lightgbm))
+        self._predict = partial(predict, *given, byref(length), byref(self._scores))
         self._write = Struct(f"{width}d").pack_into
 
     def scores(self, row: Sequence[float]) -> list[float]:
@@ -54,25 +55,17 @@ class Booster:
 
 
 @cache
-def _library() -> Any:
+def library() -> Any:
+    """LightGBM's shared library, loaded and no more. Errors: OSError."""
     package = find_spec("lightgbm")
     if package is None or not package.submodule_search_locations:
         raise OSError("LightGBM is not installed")
     return ctypes.PyDLL(str(Path(package.submodule_search_locations[0]) / "lib" / "lib_lightgbm.so"))
 
 
-def preload() -> None:
-    """Loads the library, and no more: what is done with it is done in a session."""
-    _library()
-
-
 def _require(status: int) -> None:
     if status:
         raise ValueError("LightGBM refused a model")
-
-
-def _out(value: Any) -> Any:
-    return ctypes.byref(value)
 
 
 def _at(values: array[Any]) -> ctypes.c_void_p:

@@ -43,8 +43,7 @@ class Inline:
 
     def common(self) -> str:
         """All ml_results documents, as a JSON array."""
-        least = 0.5 if self._threshold is None else self._threshold
-        return "[" + ", ".join(self._results.of_two(least)) + "]"
+        return "[" + ", ".join(self._results.of_two(self._threshold)) + "]"
 
 
 def job(model: catalog.Model, source: frame.Source, threshold: float | None) -> Inline | None:

@@ -76,13 +76,13 @@ class Results:
         inner = ", ".join([f"{k}{s / _SCALE!r}" for k, s in zip(self._class_keys, shares, strict=False)])
         return f"{self._documents[label]}{f', {_PROBABILITIES}{{{inner}}}' if shares else ''}}}"
 
-    def of_two(self, least: float) -> list[str]:
+    def of_two(self, threshold: float | None) -> list[str]:
         """The documents of a model of two classes that give probabilities: those of the first, then of the second.
 
-        ``least`` is the probability from which on the second is chosen. The position of a document is the second's
-        rounded probability, in units of 0.0001, plus one if it was chosen.
+        The second is chosen from the probability ``threshold`` on. The position of a document is the second's rounded
+        probability, in units of 0.0001, plus one if it was chosen.
         """
-        return [self._new_document(label, (_SCALE - share, share)) for label, share in _all_of_two(least)]
+        return [self._new_document(label, (_SCALE - share, share)) for label, share in _all_of_two(threshold)]
 
     def of_row(self, found: Answer) -> tuple[Any, dict[str, Any]] | None:
         """Label (or number) and document of one row; None if it has no prediction."""
@@ -106,9 +106,9 @@ class Results:
         return f"{document[:-1]}{', ' if len(document) > 2 else ''}{added}}}"
 
 
-def _all_of_two(least: float) -> list[tuple[int, int]]:
+def _all_of_two(threshold: float | None) -> list[tuple[int, int]]:
     """Every label with the second class's probability, in units of 0.0001."""
-    turn = min(max(round(least * _SCALE), 0), _SCALE)
+    turn = min(max(round((0.5 if threshold is None else threshold) * _SCALE), 0), _SCALE)
     return [*((0, share) for share in range(turn + 1)), *((1, share) for share in range(turn, _SCALE + 1))]
 
 
@@ -133,11 +133,11 @@ class Codebook:
         self._pairs = np.full((2, _SCALE + 1, 3), -1, np.int32)
         self.documents: list[str] = []  # ml_results as JSON, by code
 
-    def fill(self, least: float) -> None:
+    def fill(self, threshold: float | None) -> None:
         """The first codes: those of all that a model of two classes can say, see Results.of_two."""
-        label, second = np.array(_all_of_two(least)).T
+        label, second = np.array(_all_of_two(threshold)).T
         self._pairs[label, _SCALE - second, 1] = np.arange(len(label))
-        self.documents = self._results.of_two(least)
+        self.documents = self._results.of_two(threshold)
 
     def encode(self, prediction: Prediction) -> NDArray[np.int32]:
         """The code of each row [n]; -1 if it has no prediction."""

@@ -19,6 +19,7 @@ from mlshare.runtime import BATCH_ROWS, MANY_ROWS, batches, one_row, open_sessio
 from mlshare.table import Table
 
 _FEATURES = "features"
+_SMALL_FILE = 64 * trees.MOST_NODES  # bytes of a file that is kept, to be read once more for rows one at a time
 _PATIENCE = 256  # rows that a model answers one at a time before its trees are opened a second time, for rows only
 # Trees and linear models need no memory for a row but that of its features and its answer.
 _FRUGAL = ("LGBM", "XGB", "RandomForest", "ExtraTrees", "DecisionTree", "Logistic", "Linear", "Gaussian")
@@ -44,10 +45,11 @@ class Scorer:
         self.target = parsed.target
         self.target_kind = parsed.target_kind
         self.classes = None if parsed.classes is None else list(parsed.classes)
-        # The runtime's form is about as large as the file. A small file is kept, and its trees may be opened once more.
-        self.nbytes = (4 if len(onnx_bytes) <= trees.MOST_BYTES else 2) * len(onnx_bytes)
+        kept = onnx_bytes if parsed.kind == "encoded" and len(onnx_bytes) <= _SMALL_FILE else b""
+        # The runtime's form is about as large as the file, and so is that of trees which are opened once more.
+        self.nbytes = 2 * (len(onnx_bytes) + len(kept))
         self._graph: _Encoded | Adapter = (
-            _Encoded(session, parsed, onnx_bytes) if parsed.kind == "encoded" else Adapter(session, parsed)
+            _Encoded(session, parsed, kept) if parsed.kind == "encoded" else Adapter(session, parsed)
         )
         self._among: tuple[Columns, QuickWork] | None = None
         self.inputs: tuple[Input, ...] = self._graph.inputs
@@ -99,9 +101,9 @@ class Scorer:
 
 
 class _Encoded:
-    """One of our own graphs: a float64 matrix in, probabilities or values out."""
+    """One of our own graphs: a float64 matrix in, probabilities or values out. ``file`` is empty if it is large."""
 
-    def __init__(self, session: Any, parsed: manifest.Manifest, onnx_bytes: bytes) -> None:
+    def __init__(self, session: Any, parsed: manifest.Manifest, file: bytes) -> None:
         self._session = session
         self._encoder = Encoder.from_json(parsed.document["encoder"])
         self.inputs = self._encoder.inputs
@@ -110,8 +112,7 @@ class _Encoded:
         frugal = str(parsed.document.get("algorithm")).startswith(_FRUGAL)
         self.rows_at_once = MANY_ROWS if frugal else BATCH_ROWS
         self._require_shape()
-        # What may be read once more, for rows one at a time.
-        self._file = onnx_bytes if len(onnx_bytes) <= trees.MOST_BYTES else b""
+        self._file = file
 
     def begin(self, table: Table) -> Callable[[], Prediction]:
         matrix = self._encoder.encode(table)

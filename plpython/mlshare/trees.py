@@ -22,7 +22,6 @@ from mlshare.linear import of_two, softmax
 
 # Above it the trees themselves take most of the time, and opening them again is felt.
 MOST_NODES = 20_000
-MOST_BYTES = 64 * MOST_NODES  # of a model file
 
 Ints: TypeAlias = NDArray[np.int64]
 Floats: TypeAlias = NDArray[np.float64]

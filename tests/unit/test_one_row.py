@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,9 +14,9 @@ from mlshare import document, errors, linear
 from mlshare.convert import graph
 from mlshare.encoding import Encoder
 from mlshare.rows import usual
-from mlshare.runtime import one_row, open_session
 from mlshare.scorer import Scorer
 from mlshare.table import Column, Table
+from unit.single_rows import by_runtime, stored
 
 random = np.random.default_rng(5)
 WIDTH = 7
@@ -27,19 +26,15 @@ def made(n_scores: int, task: str = "classification") -> onnx.ModelProto:
     return graph.linear_model(task, random.normal(size=(WIDTH, n_scores)), random.normal(size=n_scores))
 
 
-def by_runtime(model: onnx.ModelProto, n_answers: int) -> Callable[[list[float]], list[float]]:
-    session = open_session(model.SerializeToString())
-    return one_row(session, "features", WIDTH, session.get_outputs()[0].name, n_answers)
-
-
 @pytest.mark.parametrize(("n_scores", "n_answers"), [(1, 2), (4, 4)])
 @pytest.mark.parametrize("scale", [1.0, 1e3, 1e300])
 def test_a_linear_graph_is_read_as_it_runs(n_scores: int, n_answers: int, scale: float) -> None:
     model = made(n_scores)
-    found, runs = linear.of_graph(model.SerializeToString(), WIDTH), by_runtime(model, n_answers)
+    found, runs = linear.of_graph(model.SerializeToString(), WIDTH), by_runtime(model, WIDTH)
     assert found is not None
     for _ in range(200):
         row = (random.normal(size=WIDTH) * scale).tolist()
+        assert len(runs(row)) == n_answers
         np.testing.assert_allclose(found.answers(row), runs(row), rtol=1e-10, atol=1e-12)
 
 
@@ -74,12 +69,6 @@ def columns(n: int, nulls: bool = True) -> Table:
             Column("number", "numeric", values=numbers),
         )
     )
-
-
-def stored(encoder: Encoder, model: onnx.ModelProto) -> bytes:
-    manifest = {"version": 1, "kind": "encoded", "task": "classification", "target": "y", "target_kind": "category",
-                "classes": ["no", "yes"], "algorithm": "LogisticRegression", "encoder": encoder.to_json()}  # fmt: skip
-    return graph.write(model, manifest)
 
 
 VALUES: dict[str, list[Any]] = {

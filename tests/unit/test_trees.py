@@ -11,15 +11,14 @@ import pytest
 from onnx import numpy_helper
 
 from mlshare import scorer, trees
-from mlshare.convert import graph
 from mlshare.convert import trees as convert
 from mlshare.encoding import Encoder
 from mlshare.estimators import registry
 from mlshare.estimators.base import Problem
 from mlshare.prediction import answer
-from mlshare.runtime import one_row, open_session
 from mlshare.scorer import Scorer
 from unit.learning import mixed, only
+from unit.single_rows import by_runtime, stored
 
 TABLE = only(mixed(600), "a", "b", "flag", "color")
 TARGETS = mixed(600)
@@ -42,12 +41,6 @@ def fitted(name: str, target: str) -> onnx.ModelProto:
     return estimator.load()(Problem(task, n_classes, 0, 1), params, X[:400], y[:400], None).to_onnx()
 
 
-def by_runtime(model: onnx.ModelProto) -> Callable[[list[float]], list[float]]:
-    session = open_session(model.SerializeToString())
-    (output,) = session.get_outputs()
-    return one_row(session, "features", WIDTH, output.name, output.shape[1])
-
-
 def thresholds(model: onnx.ModelProto) -> list[float]:
     (values,) = (a for a in model.graph.node[0].attribute if a.name == "nodes_values_as_tensor")
     return [float(v) for v in numpy_helper.to_array(values.t)]
@@ -61,7 +54,7 @@ CASES += [(f"{kind}Regressor", "amount") for kind in (*FORESTS, *BOOSTED, "Decis
 @pytest.mark.parametrize(("name", "target"), CASES)
 def test_it_says_what_the_runtime_says(name: str, target: str) -> None:
     model = fitted(name, target)
-    found, runs = trees.of_graph(model.SerializeToString(), WIDTH), by_runtime(model)
+    found, runs = trees.of_graph(model.SerializeToString(), WIDTH), by_runtime(model, WIDTH)
     assert found is not None
     rows = X.tolist()
     # At thresholds, beside them, and where the library would take a number of a dense row for 0.
@@ -75,15 +68,9 @@ def test_it_says_what_the_runtime_says(name: str, target: str) -> None:
             np.testing.assert_allclose(found.answers(row), runs(row), rtol=0, atol=1e-15)
 
 
-def stored(model: onnx.ModelProto) -> bytes:
-    manifest = {"version": 1, "kind": "encoded", "task": "classification", "target": "y", "target_kind": "category",
-                "classes": ["no", "yes"], "algorithm": "LGBMClassifier", "encoder": ENCODER.to_json()}  # fmt: skip
-    return graph.write(model, manifest)
-
-
 def test_a_model_that_answers_many_rows_changes_to_its_trees(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scorer, "_PATIENCE", 100)
-    open_ = Scorer(stored(fitted("LGBMClassifier", "two")))
+    open_ = Scorer(stored(ENCODER, fitted("LGBMClassifier", "two"), "LGBMClassifier"))
     graph_ = open_._graph
     assert isinstance(graph_, scorer._Encoded)
     usual = ENCODER.usual
