@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,24 +21,44 @@ _LENGTH = 4
 
 Hashes = NDArray[np.int64]
 _NO_HASH = np.int64(0)  # stands for NULL; a string with this hash is not to be expected
+_ROOM, _MUCH_ROOM = 16, 65_536  # places for each string that is known, as long as there are not too many
 
 
 class Lookup:
-    """From hashes to codes, positions in a dictionary of strings."""
+    """From hashes to codes, positions in a dictionary of strings.
+
+    A hash table: a hash is in its slot, or at most ``_longest`` places further on. Slots are drawn by chance, so nobody
+    can think of strings that all share one.
+    """
 
     def __init__(self, dictionary: tuple[str, ...], hashes: Hashes) -> None:
-        order = np.argsort(hashes, kind="stable")
-        self._hashes = hashes[order]
-        self._codes = order.astype(np.int32)
+        known = np.append(hashes, _NO_HASH)
+        codes = np.append(np.arange(len(hashes), dtype=np.int32), np.int32(-1))
+        room = max(2 * len(known), min(_ROOM * len(known), _MUCH_ROOM))
+        n_bits = (room - 1).bit_length()
+        self._factor, self._shift = np.frombuffer(os.urandom(8), np.uint64)[0] | np.uint64(1), np.uint64(64 - n_bits)
+        slots = self._slots(known)
+        order, n = np.argsort(slots, kind="stable"), np.arange(len(known))
+        places = np.maximum.accumulate(slots[order] - n) + n  # the first that is free, from the slot on
+        self._longest = int((places - slots[order]).max())
+        # An empty place has no hash, and its code.
+        self._hashes = np.full((1 << n_bits) + len(known), _NO_HASH)
+        self._codes = np.full(len(self._hashes), -1, np.int32)
+        self._hashes[places], self._codes[places] = known[order], codes[order]
         self.other = np.int32(len(dictionary))
         self.dictionary = (*dictionary, UNKNOWN)
 
     def codes(self, hashes: Hashes) -> NDArray[np.int32]:
-        if len(self._hashes) == 0:
-            return np.where(hashes == _NO_HASH, np.int32(-1), self.other).astype(np.int32)
-        at = np.minimum(np.searchsorted(self._hashes, hashes), len(self._hashes) - 1)
-        codes = np.where(self._hashes[at] == hashes, self._codes[at], self.other)
-        return np.where(hashes == _NO_HASH, np.int32(-1), codes).astype(np.int32)
+        """The code of each hash; -1 of none, ``other`` of one that is not in the dictionary."""
+        at = self._slots(hashes)
+        for _ in range(self._longest):
+            at += self._hashes[at] != hashes
+        return np.where(self._hashes[at] == hashes, self._codes[at], self.other)
+
+    def _slots(self, hashes: Hashes) -> NDArray[np.int64]:
+        # The first bits of such a product are the same for two hashes as seldom as if they were thrown.
+        slots: NDArray[np.int64] = ((hashes.view(np.uint64) * self._factor) >> self._shift).view(np.int64)
+        return slots
 
 
 def matrix(raw: bytes, number: type[np.float64] | type[np.int64], width: int, rows: int) -> NDArray[Any]:

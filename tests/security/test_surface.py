@@ -136,7 +136,7 @@ def test_administration_is_not_for_users(arena: Arena, kind: str, statement: str
 )
 def test_settings_of_the_session_mean_nothing(arena: Arena, change: str, name: str) -> None:
     before = arena.run("reader", "SELECT * FROM sys.ml_settings ORDER BY 1")
-    statement = f"SET {name} = '/tmp/evil'" if change == "SET" else f"SELECT set_config('{name}', '/tmp/evil', false)"
+    statement = f"SET {name} = '/evil'" if change == "SET" else f"SELECT set_config('{name}', '/evil', false)"
     arena.attempt("reader", statement)
     assert arena.run("reader", "SELECT * FROM sys.ml_settings ORDER BY 1") == before
     assert not arena.attempt("reader", 'SELECT sys.ml_predict_row(\'{"a": 1, "b": 2, "c": "p"}\', \'m\')').refused

@@ -111,7 +111,7 @@ def test_a_table_without_right(evil: psycopg.Connection, provider: Provider, sha
 @pytest.mark.parametrize(
     "text",
     [
-        "true) TO '/tmp/x'; --",
+        "true) TO '/x'; --",
         "true); DROP TABLE t; --",
         "true)) TO STDOUT; RESET ROLE; COPY (SELECT 1 --",
         "id = 1; SELECT 1",
