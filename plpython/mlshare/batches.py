@@ -25,6 +25,7 @@ _WINDOW_BLOCKS = 1024  # that are read at a time for it: nothing waits for the f
 _WINDOW_CELLS = 32_000_000  # of a table that a partitioned model scores at a time: 256 MB
 # From this size of a table on, all documents of two classes are made at once: bit by bit takes longer.
 _MANY_BLOCKS = 4096
+_BATCHES, _LEAST_BLOCKS = 5, 32  # so many batches of a table, unless they would be small
 _SMALL = 255  # classes whose numbers, from 1 on, fit into a byte
 
 
@@ -113,8 +114,9 @@ class Job:
                 start = rows.stop
 
     def _by_batch(self) -> Iterator[tuple[tuple[int, int], Callable[[], Prediction]]]:
-        # A document of many classes is long.
+        # A document of many classes is long. Of a small table some are written while others are scored.
         n_blocks = max(16, frame.BLOCKS // (1 + len(self._scorer.classes or ()) // 20))
+        n_blocks = min(n_blocks, max(_LEAST_BLOCKS, (self._source.blocks or 0) // _BATCHES))
         for batch in frame.batches(self._source, *needs(self._scorer), n_blocks=n_blocks):
             assert batch.blocks is not None
             yield batch.blocks, self._scorer.begin(batch.table)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -69,11 +70,12 @@ class Results:
         if made is None:
             if len(self._made) >= _MOST_MADE:
                 self._made.clear()
-            made = self._made[key] = self._new_document(label, shares)
+            made = self._made[key] = self.new_document(label, shares)
         return made
 
-    def _new_document(self, label: int, shares: Sequence[int]) -> str:
-        inner = ", ".join([f"{k}{s / _SCALE!r}" for k, s in zip(self._class_keys, shares, strict=False)])
+    def new_document(self, label: int, shares: Sequence[int]) -> str:
+        """As document, for what is asked for only once."""
+        inner = ", ".join([k + _text(s) for k, s in zip(self._class_keys, shares, strict=False)])
         return f"{self._documents[label]}{f', {_PROBABILITIES}{{{inner}}}' if shares else ''}}}"
 
     def of_two(self, threshold: float | None) -> list[str]:
@@ -82,7 +84,7 @@ class Results:
         The second is chosen from the probability ``threshold`` on. The position of a document is the second's rounded
         probability, in units of 0.0001, plus one if it was chosen.
         """
-        return [self._new_document(label, (_SCALE - share, share)) for label, share in _all_of_two(threshold)]
+        return [self.new_document(label, (_SCALE - share, share)) for label, share in _all_of_two(threshold)]
 
     def of_row(self, found: Answer) -> tuple[Any, dict[str, Any]] | None:
         """Label (or number) and document of one row; None if it has no prediction."""
@@ -110,6 +112,11 @@ def _all_of_two(threshold: float | None) -> list[tuple[int, int]]:
     """Every label with the second class's probability, in units of 0.0001."""
     turn = min(max(round((0.5 if threshold is None else threshold) * _SCALE), 0), _SCALE)
     return [*((0, share) for share in range(turn + 1)), *((1, share) for share in range(turn, _SCALE + 1))]
+
+
+@cache
+def _text(share: int) -> str:
+    return repr(share / _SCALE)
 
 
 def _rounded(found: Answer) -> list[int]:
@@ -158,15 +165,20 @@ class Codebook:
             label, first, second = rows.T
             rest = second - (_SCALE - first) + 1
             if ((first >= 0) & (first <= _SCALE) & (rest >= 0) & (rest <= 2)).all():
-                return self._looked_up((label, first, rest), rows)
+                return self._looked_up((label, first, rest))
         return self._numbered(rows)
 
-    def _looked_up(self, place: tuple[NDArray[np.int32], ...], rows: NDArray[np.int32]) -> NDArray[np.int32]:
-        codes: NDArray[np.int32] = self._pairs[place]
-        new = np.flatnonzero(codes < 0)
+    def _looked_up(self, place: tuple[NDArray[np.int32], ...]) -> NDArray[np.int32]:
+        """Codes of places in the table of pairs; a new one gets the next number."""
+        at = np.ravel_multi_index(place, self._pairs.shape)
+        codes: NDArray[np.int32] = self._pairs.take(at)
+        new = np.unique(at[codes < 0])
         if len(new):
-            self._pairs[tuple(p[new] for p in place)] = self._numbered(rows[new])
-            codes = self._pairs[place]
+            self._pairs.put(new, np.arange(len(new)) + len(self.documents))
+            label, first, rest = np.unravel_index(new, self._pairs.shape)
+            pairs = np.stack([first, rest - 1 + _SCALE - first], axis=1)
+            self.documents += map(self._results.new_document, label.tolist(), pairs.tolist())
+            codes = self._pairs.take(at)
         return codes
 
     def _numbered(self, rows: NDArray[np.int32]) -> NDArray[np.int32]:
