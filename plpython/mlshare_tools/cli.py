@@ -24,11 +24,13 @@ def cmd_migrate(args: argparse.Namespace) -> None:
     migrate.main(args.dsn)
 
 
-def up() -> cluster.Cluster:
-    """The private cluster, running, with an up-to-date database."""
+def up(*, complete: bool = False) -> cluster.Cluster:
+    """The private cluster, running, with an up-to-date database; ``complete``: with optional parts, if it may."""
     with cluster.locked():
         running = cluster.ensured()
         database.ensure_database(running)
+        if complete:
+            preload.ensure_headers(running.server)
         preload.ensure(running)
     return running
 
@@ -58,7 +60,7 @@ def cmd_psql(args: argparse.Namespace) -> None:
 
 
 def cmd_test(args: argparse.Namespace) -> int:
-    return suite.run(up(), args.words)
+    return suite.run(up(complete=True), args.words)
 
 
 def cmd_demo(args: argparse.Namespace) -> None:
@@ -89,7 +91,7 @@ def cmd_share_stop(_args: argparse.Namespace) -> None:
 
 
 def cmd_bench(args: argparse.Namespace) -> int:
-    running = up()
+    running = up(complete=True)
     running.environments.ensure_extras("bench", "server")
     dsn = running.dsn("postgres")
     data = args.data or os.environ.get("MLSHARE_DATA")

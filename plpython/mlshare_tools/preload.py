@@ -9,7 +9,7 @@ from pathlib import Path
 from mlshare_tools.build import CHECKOUT
 from mlshare_tools.cluster import Cluster
 from mlshare_tools.environment import digest
-from mlshare_tools.server import Server
+from mlshare_tools.server import Server, ensure_packages
 from mlshare_tools.shell import ToolError, as_root, run, say, step
 
 NAME = "mlshare_preload"
@@ -31,6 +31,12 @@ def ensure(cluster: Cluster) -> None:
     if not cluster.stamps.fresh("preload", state):
         build(cluster.server, cluster.home / "preload")
         cluster.stamps.set("preload", state)
+
+
+def ensure_headers(server: Server) -> None:
+    """Install what building it needs, where that is allowed."""
+    if as_root() is not None:
+        ensure_packages(missing(server))
 
 
 def build(server: Server, directory: Path) -> Path | None:
