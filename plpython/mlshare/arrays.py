@@ -32,8 +32,8 @@ class Lookup:
     """
 
     def __init__(self, dictionary: tuple[str, ...], hashes: Hashes) -> None:
-        known = np.append(hashes, _NO_HASH)
-        codes = np.append(np.arange(len(hashes), dtype=np.int32), np.int32(-1))
+        known = np.concatenate([[_NO_HASH], hashes])
+        codes = np.arange(-1, len(hashes), dtype=np.int32)
         room = max(2 * len(known), min(_ROOM * len(known), _MUCH_ROOM))
         n_bits = (room - 1).bit_length()
         self._factor, self._shift = np.frombuffer(os.urandom(8), np.uint64)[0] | np.uint64(1), np.uint64(64 - n_bits)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from functools import cache
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -114,7 +114,7 @@ def _all_of_two(threshold: float | None) -> list[tuple[int, int]]:
     return [*((0, share) for share in range(turn + 1)), *((1, share) for share in range(turn, _SCALE + 1))]
 
 
-@cache
+@lru_cache(_SCALE + 1)
 def _text(share: int) -> str:
     return repr(share / _SCALE)
 

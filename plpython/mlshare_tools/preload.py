@@ -34,9 +34,12 @@ def ensure(cluster: Cluster) -> None:
 
 
 def ensure_headers(server: Server) -> None:
-    """Install what building it needs, where that is allowed."""
+    """Install what building it needs, where that is possible."""
     if as_root() is not None:
-        ensure_packages(missing(server))
+        try:
+            ensure_packages(missing(server))
+        except ToolError as error:
+            say(f"{error}")
 
 
 def build(server: Server, directory: Path) -> Path | None:

@@ -45,3 +45,7 @@ def test_one_slot(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_no_hashes() -> None:
     assert Lookup(("a",), np.array([7])).codes(np.empty(0, np.int64)).tolist() == []
+
+
+def test_a_string_with_the_hash_of_none() -> None:
+    assert Lookup(("a", "b"), np.array([0, 7])).codes(np.array([0, 7])).tolist() == [-1, 1]
