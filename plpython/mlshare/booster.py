@@ -28,7 +28,7 @@ class Booster:
     """
 
     def __init__(self, text: str, width: int, n_scores: int) -> None:
-        lightgbm, handle, config = library(), ctypes.c_void_p(), ctypes.c_void_p()
+        lightgbm, handle, config = load(), ctypes.c_void_p(), ctypes.c_void_p()
         # One thread: regions of OpenMP may not start others in a backend.
         _require(lightgbm.LGBM_SetMaxThreads(1))
         _require(lightgbm.LGBM_BoosterLoadModelFromString(text.encode(), byref(ctypes.c_int()), byref(handle)))
@@ -55,7 +55,7 @@ class Booster:
 
 
 @cache
-def library() -> Any:
+def load() -> Any:
     """LightGBM's shared library, loaded and no more. Errors: OSError."""
     package = find_spec("lightgbm")
     if package is None or not package.submodule_search_locations:

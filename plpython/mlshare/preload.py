@@ -26,7 +26,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 for _name in ("mlshare.child", "mlshare.codec", "mlshare.routines", "mlshare.scoring", "msgspec"):
     import_module(_name)
 with suppress(OSError):  # whoever has no LightGBM does without, see mlshare.trees
-    booster.library()
+    booster.load()
 
 _TASKS = "/proc/self/task"
 

@@ -50,7 +50,7 @@ class Results:
         self._target_key = json.dumps(scorer.target) + ": "
         self._class_keys = [json.dumps(name) + ": " for name in self.names]
         self._labels = [json.dumps(c) for c in self.classes]
-        self._made: dict[tuple[int, ...], str] = {}  # of two classes there are few, and making one takes a microsecond
+        self._made: dict[tuple[int, ...], str] = {}  # of two classes there are few, and one takes half a microsecond
         self._documents = [f'{{"predictions": {{{self._target_key}{label}}}' for label in self._labels]
 
     def of_number(self, value: float) -> dict[str, Any]:
@@ -141,10 +141,9 @@ class Codebook:
         self.documents: list[str] = []  # ml_results as JSON, by code
 
     def fill(self, threshold: float | None) -> None:
-        """The first codes: those of all that a model of two classes can say, see Results.of_two."""
-        label, second = np.array(_all_of_two(threshold)).T
-        self._pairs[label, _SCALE - second, 1] = np.arange(len(label))
-        self.documents = self._results.of_two(threshold)
+        """Codes for all that a model of two classes can say, see Results.of_two."""
+        label, second = np.array(_all_of_two(threshold), np.int32).T
+        self._looked_up((label, _SCALE - second, np.ones_like(label)))
 
     def encode(self, prediction: Prediction) -> NDArray[np.int32]:
         """The code of each row [n]; -1 if it has no prediction."""
@@ -192,5 +191,5 @@ class Codebook:
         if code is None:
             code = self._codes[key] = len(self.documents)
             label, *rounded = np.frombuffer(key, np.int32).tolist()
-            self.documents.append(self._results.document(label, rounded))
+            self.documents.append(self._results.new_document(label, rounded))
         return code

@@ -39,7 +39,7 @@ def ensure_headers(server: Server) -> None:
         try:
             ensure_packages(missing(server))
         except ToolError as error:
-            say(f"{error}")
+            say(str(error))
 
 
 def build(server: Server, directory: Path) -> Path | None:
