@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from mlshare import arrays, background, cache, catalog, errors, frame
 from mlshare.partitioned import AnyScorer
-from mlshare.prediction import Prediction, part
+from mlshare.prediction import Prediction, joined, part
 from mlshare.results import Codebook, Results, with_threshold
-from mlshare.table import Kind
+from mlshare.table import Kind, Table
 
 # (first row, end, rows before it, labels, codes, common documents, further documents, numbers), see the statement
 # "scored_batches".
@@ -56,6 +56,7 @@ class Job:
         self._source, self._model, self._threshold = source, model, threshold
         self._scorer = cache.scorer(model)
         self._codebook = Codebook(Results(self._scorer))
+        self._balance = background.Balance()
         if len(self._scorer.classes or ()) == 2 and (source.blocks or 0) >= _MANY_BLOCKS:
             self._codebook.fill(threshold)
         self._n_common: int | None = None
@@ -83,7 +84,7 @@ class Job:
         try:
             self._look_again()
             start = 0
-            for (first, end), prediction in background.ahead(self._begun()):
+            for (first, end), prediction in background.ahead(self._begun(), self._balance):
                 yield (f"({first},0)", f"({end},0)", start, *render(prediction))
                 start += len(prediction)
         except errors.MlshareError as error:  # on its way through SQL it would become another
@@ -119,7 +120,16 @@ class Job:
         n_blocks = min(n_blocks, max(_LEAST_BLOCKS, (self._source.blocks or 0) // _BATCHES))
         for batch in frame.batches(self._source, *needs(self._scorer), n_blocks=n_blocks):
             assert batch.blocks is not None
-            yield batch.blocks, self._scorer.begin(batch.table)
+            yield batch.blocks, self._begin(batch.table)
+
+    def _begin(self, table: Table) -> Callable[[], Prediction]:
+        """Scores some of the rows at once, while the thread is busy; what it returns does the rest."""
+        n = len(table) - round(self._balance.own * len(table))
+        rest = self._scorer.begin(table.rows(slice(n)))
+        if n == len(table):
+            return rest
+        own = self._scorer.predict(table.rows(slice(n, None)))
+        return lambda: joined([rest(), own], len(self._scorer.classes or ()))
 
     def _rendered_numbers(self, prediction: Prediction) -> Rendered:
         values: list[float | None] = np.asarray(prediction.values).tolist()

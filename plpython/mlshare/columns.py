@@ -38,14 +38,6 @@ class Target:
     classes: tuple[Any, ...] | None
 
 
-def take(column: Column, rows: NDArray[np.int64]) -> Column:
-    """Some rows of a column."""
-    if column.values is None:
-        assert column.codes is not None
-        return replace(column, codes=column.codes[rows])
-    return replace(column, values=column.values[rows])
-
-
 def is_null(column: Column) -> NDArray[np.bool_]:
     """Where a column is NULL."""
     if column.values is None:
@@ -55,8 +47,8 @@ def is_null(column: Column) -> NDArray[np.bool_]:
 
 
 def rows_of(table: Table, rows: NDArray[np.int64]) -> Table:
-    """Some rows of a table."""
-    return table if len(rows) == len(table) else Table(tuple(take(c, rows) for c in table.columns))
+    """Some rows of a table, without a copy if they are all."""
+    return table if len(rows) == len(table) else table.rows(rows)
 
 
 def split_target(table: Table, name: str, weights: Weights) -> tuple[Table, Column, Weights]:
@@ -68,7 +60,7 @@ def split_target(table: Table, name: str, weights: Weights) -> tuple[Table, Colu
     others = Table(tuple(c for c in table.columns if c.name != name))
     if len(rows) == len(table):
         return others, found[0], weights
-    return rows_of(others, rows), take(found[0], rows), None if weights is None else weights[rows]
+    return rows_of(others, rows), found[0].rows(rows), None if weights is None else weights[rows]
 
 
 def learnable(column: Column, task: str, least: Least) -> Target:

@@ -11,14 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlshare import keys, rows
-from mlshare.columns import take
 from mlshare.document import Columns, Values, reader
 from mlshare.encoding import Input
 from mlshare.errors import CorruptModel, ModelPrivilege, UnseenKey
 from mlshare.keys import Key, Router
 from mlshare.prediction import Answer, Prediction, QuickWork, Row, answer, classification
 from mlshare.stacked import Stack, Terms
-from mlshare.table import Column, Table
+from mlshare.table import Table
 from mlshare.trunk import Trunk
 
 if TYPE_CHECKING:
@@ -215,7 +214,7 @@ class PartitionedScorer:
     def _one_by_one(self, table: Table, positions: Positions, used: Mapping[int, Partition]) -> Prediction:
         order = np.argsort(positions, kind="stable")
         # One copy in order of the partitions; the rows of each are then a view.
-        ordered = Table(tuple(take(table[i.name], order) for i in self.directory.trunk.inputs))
+        ordered = Table(tuple(table[i.name].rows(order) for i in self.directory.trunk.inputs))
         ends = np.cumsum(np.bincount(positions + 1)).tolist()
         out = self._nothing(len(table))
         spans = [(p, ends[at], ends[at + 1]) for at, p in used.items() if at >= 0]
@@ -225,7 +224,7 @@ class PartitionedScorer:
             some = spans[first : first + _AT_ONCE]
             scorers = self._load([p for p, _, _ in some])
             for scorer, (_, start, end) in zip(scorers, some, strict=True):
-                part = self._as_ours(scorer, scorer.predict(_slice(ordered, start, end)))
+                part = self._as_ours(scorer, scorer.predict(ordered.rows(slice(start, end))))
                 _put(out, order[start:end], part)
         return out
 
@@ -275,17 +274,6 @@ class PartitionedScorer:
 
 def _why(found: Partition | None) -> str | None:
     return None if found is None else f'Partition "{found.name}" could not be built.'
-
-
-def _slice(table: Table, start: int, end: int) -> Table:
-    return Table(tuple(_cut(c, slice(start, end)) for c in table.columns))
-
-
-def _cut(column: Column, rows: slice) -> Column:
-    if column.values is not None:
-        return Column(column.name, column.kind, values=column.values[rows])
-    assert column.codes is not None
-    return Column(column.name, column.kind, codes=column.codes[rows], dictionary=column.dictionary)
 
 
 def _put(out: Prediction, rows: Positions, part: Prediction) -> None:

@@ -10,7 +10,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from mlshare import build, catalog, child, db, errors, fingerprint, frame, keys, loading, progress, store
-from mlshare.columns import take
 from mlshare.keys import Groups, Key, KeyColumn
 from mlshare.partitioned import Directory, Partition
 from mlshare.rules import Rules
@@ -94,9 +93,8 @@ def _sorted(table: Table, groups: Groups) -> Slices:
     whole = np.zeros(len(table), bool)
     whole[groups.order] = True
     order = np.concatenate([groups.order, np.flatnonzero(~whole)])
-    table = Table(tuple(take(c, order) for c in table.columns))
-    n = len(groups.order)
-    keyed = Table(tuple(take(c, np.arange(n)) for c in table.columns)) if n < len(table) else table
+    table = table.rows(order)
+    keyed = table.rows(slice(len(groups.order)))
     return Slices(table, groups, fingerprint.fingerprints(keyed, groups.starts))
 
 

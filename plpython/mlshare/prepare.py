@@ -85,7 +85,7 @@ def _complete(table: Table, target: Column, weights: Floats | None) -> tuple[Tab
         raise TooFewRows(reason="every row has a NULL in one of the columns")
     if len(rows) == len(table):
         return table, target, weights
-    return columns.rows_of(table, rows), columns.take(target, rows), None if weights is None else weights[rows]
+    return columns.rows_of(table, rows), target.rows(rows), None if weights is None else weights[rows]
 
 
 def _balanced(target: columns.Target, weights: Floats | None) -> Floats:

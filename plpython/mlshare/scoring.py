@@ -172,7 +172,8 @@ def _written_inline(model: catalog.Model, source: frame.Source, parts: dict[str,
     job = inline.job(model, source, threshold)
     if job is None:
         return False
-    label = _label(job.names, parts["type"], f"({job.second})::integer + 1")
+    first, second = (f"{db.quote_literal(name)}::{parts['type']}" for name in job.names)
+    label = f"(CASE WHEN {job.second} THEN {second} ELSE {first} END)"
     own = {"probability": job.probability, "second": job.second, "prediction": label}
     # A value that the model refuses is found, and named, when the table is read.
     return db.attempt(lambda: run(job, "write_inline", source, {**parts, **own}), inline.FAILURES)

@@ -292,9 +292,9 @@ INSERT INTO {output} ({names}, prediction, ml_results)
 SELECT {columns}, {prediction}, {document} FROM {batches};
 
 -- write_inline()
--- The model is the expression {probability}. A row that it has no answer for makes the statement fail.
+-- A row that the model, an expression, has no answer for makes the statement fail. The cast rounds.
 INSERT INTO {output} ({names}, prediction, ml_results)
-SELECT {columns}, {prediction}, (SELECT sys._scored_values()) -> (round(10000 * i._4aad19ca6e_n)::integer + ({second})::integer)
+SELECT {columns}, {prediction}, (SELECT sys._scored_values()) -> ((10000 * i._4aad19ca6e_n)::integer + ({second})::integer)
 FROM (SELECT q.*, coalesce({probability}, 'NaN') AS _4aad19ca6e_n FROM ONLY {source} AS q OFFSET 0) AS i;
 
 -- add_primary_key()

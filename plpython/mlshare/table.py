@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
@@ -11,6 +11,8 @@ from mlshare.errors import MissingFeature
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    Rows = slice | NDArray[np.int64]  # positions, or a range of them
 
 Kind = Literal["numeric", "boolean", "date", "timestamp", "category", "text"]
 Task = Literal["classification", "regression"]
@@ -35,6 +37,13 @@ class Column:
         data = self.codes if self.values is None else self.values
         return 0 if data is None else len(data)
 
+    def rows(self, wanted: Rows) -> Column:
+        """Some of its rows."""
+        if self.values is not None:
+            return replace(self, values=self.values[wanted])
+        assert self.codes is not None
+        return replace(self, codes=self.codes[wanted])
+
 
 @dataclass(frozen=True)
 class Table:
@@ -51,6 +60,10 @@ class Table:
         if found is None:
             raise MissingFeature(column=name)
         return found
+
+    def rows(self, wanted: Rows) -> Table:
+        """Some of its rows."""
+        return Table(tuple(c.rows(wanted) for c in self.columns))
 
     @cached_property
     def _by_name(self) -> dict[str, Column]:
