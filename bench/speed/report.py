@@ -74,15 +74,17 @@ def machine(dsn: str | None) -> str:
     load = os.getloadavg()[0]
     return (
         f"{date.today()}; {cpu}, {os.cpu_count()} cores, {memory:.0f} GB, load average {load:.1f}; "
-        f"PostgreSQL {_server_version(dsn)}; Python {platform.python_version()}; {used}."
+        f"PostgreSQL {_server(dsn)}; Python {platform.python_version()}; {used}."
     )
 
 
-def _server_version(dsn: str | None) -> str:
+def _server(dsn: str | None) -> str:
+    """A server's version, and whether it keeps what it commits, which is a good part of what writing costs."""
     if dsn is None:
         return "none"
     with psycopg.connect(dsn) as connection:
-        return connection.info.parameter_status("server_version") or "unknown"
+        settings = connection.execute("SELECT current_setting('server_version'), current_setting('fsync')").fetchone()
+    return "{}, fsync {}".format(*settings or ())
 
 
 def _version(package: str) -> str | None:

@@ -104,7 +104,8 @@ def cmd_bench(args: argparse.Namespace) -> int:
         ("bench/share/serve.py", [dsn], ("--rows", "200000", "--seconds", "5", "--rounds", "1")),
         *([("bench/quality/quality.py", [dsn, data], ())] if data else []),
     ]
-    results = [run_script(running, name, *words, *(short if args.quick else ())) for name, words, short in scripts]
+    with running.durable():
+        results = [run_script(running, name, *words, *(short if args.quick else ())) for name, words, short in scripts]
     return max(results)
 
 
@@ -118,7 +119,8 @@ def speed_options(args: argparse.Namespace) -> list[str]:
 def cmd_bench_plots(args: argparse.Namespace) -> int:
     running = up()
     running.environments.ensure_extras("bench", "server")
-    return run_script(running, "bench/speed/plots.py", running.dsn("postgres"), *["--quick"][: int(args.quick)])
+    with running.durable():
+        return run_script(running, "bench/speed/plots.py", running.dsn("postgres"), *["--quick"][: int(args.quick)])
 
 
 def cmd_docs(_args: argparse.Namespace) -> int:

@@ -30,10 +30,10 @@ SETTINGS = """\
 listen_addresses = '127.0.0.1'
 port = {port}
 unix_socket_directories = '{socket}'
-# Throw-away data: speed matters, durability does not.
-fsync = off
-synchronous_commit = off
-full_page_writes = off
+# Throw-away data: speed matters, durability does not, except where speed is measured.
+fsync = {durable}
+synchronous_commit = {durable}
+full_page_writes = {durable}
 max_wal_size = {max_wal}
 shared_buffers = 256MB
 max_connections = 100
@@ -109,8 +109,7 @@ class Cluster:
             return
         owned_directory(self.socket)
         choose_port(self.home / "port")
-        settings = SETTINGS.format(port=self.port, socket=self.socket, max_wal=self.max_wal)
-        (self.data / "mlshare.conf").write_text(settings)
+        self._configure(durable="off")
         command = (self.server.bin / "pg_ctl", "-D", self.data, "-l", self.log, "-w", "-s", "start")
         with step("starting the server"):
             try:
@@ -118,6 +117,23 @@ class Cluster:
             except ToolError as error:
                 tail = self.log.read_text()[-2000:] if self.log.exists() else ""
                 raise ToolError(f"{error}\n{tail}") from error
+
+    def _configure(self, *, durable: str) -> None:
+        settings = SETTINGS.format(port=self.port, socket=self.socket, max_wal=self.max_wal, durable=durable)
+        (self.data / "mlshare.conf").write_text(settings)
+
+    @contextmanager
+    def durable(self) -> Iterator[None]:
+        """The running server keeps what it commits, as every server does that is of use."""
+        self._reload(durable="on")
+        try:
+            yield
+        finally:
+            self._reload(durable="off")
+
+    def _reload(self, *, durable: str) -> None:
+        self._configure(durable=durable)
+        self.psql("SELECT pg_reload_conf()")
 
     def server_environment(self) -> list[str]:
         """The whole environment of the server: no PYTHONPATH, one thread per backend."""
