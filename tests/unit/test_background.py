@@ -29,18 +29,17 @@ def test_whoever_waits_takes_over_work() -> None:
     assert balance.own == 0.5
 
 
-def test_whoever_never_waits_takes_none_over() -> None:
+def test_whoever_never_waits_gives_it_back() -> None:
     balance = Balance()
     balance.own = 0.5
-    for _ in ahead(((n, lambda: None) for n in range(200)), balance):
-        time.sleep(0.001)
+    for _ in range(200):
+        balance.waited(0.0)
     assert balance.own == 0
 
 
 def test_some_waiting_is_borne() -> None:
-    balance, seen = Balance(), []
-    for _ in range(50):
+    balance = Balance()
+    for _ in range(20):
         time.sleep(0.001)
         balance.waited(0.00001)
-        seen.append(balance.own)
-    assert set(seen) == {0.0}
+    assert balance.own == 0
