@@ -124,11 +124,11 @@ class Job:
 
     def _begin(self, table: Table) -> Callable[[], Prediction]:
         """Scores some of the rows at once, while the thread is busy; what it returns does the rest."""
-        n = len(table) - round(self._balance.own * len(table))
-        rest = self._scorer.begin(table.rows(slice(n)))
-        if n == len(table):
-            return rest
-        own = self._scorer.predict(table.rows(slice(n, None)))
+        n_own = round(self._balance.own * len(table)) if self._scorer.divisible else 0
+        if not n_own:
+            return self._scorer.begin(table)
+        rest = self._scorer.begin(table.rows(slice(-n_own)))
+        own = self._scorer.predict(table.rows(slice(-n_own, None)))
         return lambda: joined([rest(), own], len(self._scorer.classes or ()))
 
     def _rendered_numbers(self, prediction: Prediction) -> Rendered:

@@ -32,7 +32,7 @@ _LIMITS = {"int64": 2.0**63, "int32": 2.0**31}
 class Adapter:
     """A model of manifest kind "columns" or "matrix"."""
 
-    rows_at_once = BATCH_ROWS
+    rows_at_once, divisible = BATCH_ROWS, False
     terms = None  # see mlshare.stacked
     usual = None
 

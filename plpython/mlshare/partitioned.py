@@ -81,6 +81,8 @@ class PartitionedScorer:
     partition, or NULL in it, has no prediction (label -1, value NaN), unless the model's rules say otherwise.
     """
 
+    divisible = False  # its tables are scored at once
+
     def __init__(
         self,
         handle: str,

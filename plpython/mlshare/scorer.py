@@ -21,8 +21,9 @@ from mlshare.table import Table
 _FEATURES = "features"
 _SMALL_FILE = 64 * trees.MOST_NODES  # bytes of a file that is kept, to be read once more for rows one at a time
 _PATIENCE = 256  # rows that a model answers one at a time before its trees are opened a second time, for rows only
-# Trees and linear models need no memory for a row but that of its features and its answer.
-_FRUGAL = ("LGBM", "XGB", "RandomForest", "ExtraTrees", "DecisionTree", "Logistic", "Linear", "Gaussian")
+_TREES = ("LGBM", "XGB", "RandomForest", "ExtraTrees", "DecisionTree")
+# They and linear models need no memory for a row but that of its features and its answer.
+_FRUGAL = (*_TREES, "Logistic", "Linear", "Gaussian")
 _OUTPUTS = {"classification": ["probabilities"], "regression": ["value"]}
 
 
@@ -31,7 +32,8 @@ class Scorer:
 
     ``inputs`` are the raw columns it needs, ``known`` the strings it knows of some, ``classes`` the JSON values that
     label positions refer to (None for regression), ``nbytes`` an estimate of the memory it holds, ``rows_at_once`` how
-    many rows its graph is given at most.
+    many rows its graph is given at most, ``divisible`` whether a row's answer is the same to the last bit whichever
+    rows are scored with it: of trees it is, of a product of matrices nobody promises it.
     """
 
     key_columns: tuple[str, ...] = ()  # see mlshare.partitioned
@@ -53,7 +55,7 @@ class Scorer:
         )
         self._among: tuple[Columns, QuickWork] | None = None
         self.inputs: tuple[Input, ...] = self._graph.inputs
-        self.rows_at_once = self._graph.rows_at_once
+        self.rows_at_once, self.divisible = self._graph.rows_at_once, self._graph.divisible
         features = parsed.document.get("encoder", {}).get("features", ())
         self.known = {f["name"]: tuple(f["categories"]) for f in features if "categories" in f}
 
@@ -109,8 +111,9 @@ class _Encoded:
         self.inputs = self._encoder.inputs
         self._outputs = _OUTPUTS[parsed.task]
         self._n_classes = len(parsed.classes or ())
-        frugal = str(parsed.document.get("algorithm")).startswith(_FRUGAL)
-        self.rows_at_once = MANY_ROWS if frugal else BATCH_ROWS
+        algorithm = str(parsed.document.get("algorithm"))
+        self.rows_at_once = MANY_ROWS if algorithm.startswith(_FRUGAL) else BATCH_ROWS
+        self.divisible = algorithm.startswith(_TREES)
         self._require_shape()
         self._file = file
 
