@@ -82,9 +82,10 @@ def _server(dsn: str | None) -> str:
     """A server's version, and whether it keeps what it commits, which is a good part of what writing costs."""
     if dsn is None:
         return "none"
+    query = "SELECT concat(current_setting('server_version'), ', fsync ', current_setting('fsync'))"
     with psycopg.connect(dsn) as connection:
-        settings = connection.execute("SELECT current_setting('server_version'), current_setting('fsync')").fetchone()
-    return "{}, fsync {}".format(*settings or ())
+        row = connection.execute(query).fetchone()
+    return str(row[0]) if row else "unknown"
 
 
 def _version(package: str) -> str | None:

@@ -32,18 +32,18 @@ def requested(request: Mapping[str, Any], table: Table) -> list[Group]:
 
 def cut(table: Table, group: Group) -> Table:
     """The rows of a group: views of the numbers, and the strings that occur there."""
-    rows = slice(group.start, group.start + group.rows)
-    return Table(tuple(_cut(column, rows) for column in table.columns))
+    rows = table.rows(slice(group.start, group.start + group.rows))
+    return Table(tuple(map(_without_others, rows.columns)))
 
 
-def _cut(column: Column, rows: slice) -> Column:
-    if column.values is not None:
-        return replace(column, values=column.values[rows])
-    assert column.codes is not None
-    codes = column.codes[rows]
+def _without_others(column: Column) -> Column:
+    """A column whose dictionary has no strings but its own."""
+    codes = column.codes
+    if codes is None:
+        return column
     used = np.unique(codes)
     used = used[used >= 0]
     if len(used) == len(column.dictionary):
-        return replace(column, codes=codes)
+        return column
     own = np.where(codes < 0, -1, np.searchsorted(used, codes)).astype(np.int32)
     return replace(column, codes=own, dictionary=tuple(column.dictionary[i] for i in used.tolist()))
