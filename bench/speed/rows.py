@@ -4,21 +4,13 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterator
-from typing import Any
 
 import data
-import numpy as np
+import made
 import peers
-import psycopg
-from lightgbm import LGBMClassifier
 from place import Place, one, seconds
 from report import Row, at_most
 from tables import parameters
-
-from mlshare.convert import graph
-from mlshare.convert.trees import boosted_model, from_lightgbm
-from mlshare.encoding import Encoder
-from mlshare.table import Column, Table
 
 JSON_BOUND, RECORD_BOUND, LOAD_BOUND = 40.0, 25.0, 60.0
 NAIVE_ROWS = 200
@@ -76,7 +68,7 @@ $$"""
 def loading(place: Place, repeats: int) -> Iterator[Row]:
     """Milliseconds to read, verify and open a model of 5 MB that is not in the session's cache."""
     with place.session() as session:
-        large_model(session)
+        made.store(session, "large", made.forest(LARGE), {f"x{i}": "double precision" for i in range(10)})
         session.execute("SELECT sys._start()")
         session.execute(LOADER.encode())
         one(session, "SELECT public.bench_load('large')")
@@ -88,39 +80,3 @@ def loading(place: Place, repeats: int) -> Iterator[Row]:
     yield at_most(
         f"opening a model of {LARGE >> 20} MB ({size / 2**20:.1f} MB compressed)", milliseconds, "ms", LOAD_BOUND
     )
-
-
-def large_model(session: psycopg.Connection[Any]) -> None:
-    """A forest of about LARGE bytes in the catalog, stored by the same code that training uses."""
-    session.execute(STORE.encode())
-    session.execute(b"SELECT public.bench_store('large', %s)", (forest(LARGE),))
-
-
-STORE = """
-CREATE OR REPLACE FUNCTION public.bench_store(handle text, raw bytea) RETURNS void LANGUAGE plpython3u AS $$
-plpy.execute("SELECT sys._start()")
-from mlshare import loading, store
-schema = store.ensure()
-chunks, digest = loading.chunked(raw, 'postgres', handle)
-store.insert(schema, {"model_handle": handle, "task": "classification", "model_metadata": {}}, chunks, digest)
-$$"""
-
-
-def forest(size: int) -> bytes:
-    """An ONNX file of boosted trees on noise, of about ``size`` bytes."""
-    random = np.random.default_rng(1)
-    x = random.normal(0, 1, (4000, 10))
-    y = (random.random(4000) < 0.5).astype(int)
-    options = {"num_leaves": 1000, "verbose": -1, "n_jobs": 1, "min_child_samples": 1}
-    sample = _written(LGBMClassifier(n_estimators=5, **options).fit(x, y), x)
-    return _written(LGBMClassifier(n_estimators=round(5 * size / len(sample)), **options).fit(x, y), x)
-
-
-def _written(model: LGBMClassifier, x: Any) -> bytes:
-    trees = from_lightgbm(model.booster_.model_to_string(), 1)
-    table = Table(tuple(Column(f"x{i}", "numeric", values=x[:, i]) for i in range(x.shape[1])))
-    manifest = {
-        "version": 1, "kind": "encoded", "task": "classification", "target": "y", "target_kind": "category",
-        "classes": ["no", "yes"], "algorithm": "LGBMClassifier", "encoder": Encoder.fit(table, "ordinal").to_json(),
-    }  # fmt: skip
-    return graph.write(boosted_model(trees, x.shape[1], 2, [0.0]), manifest)

@@ -10,8 +10,9 @@ import argparse
 import sys
 from collections.abc import Iterator
 
+import compiled
 import data
-import others
+import fresh
 import report
 import rows as single
 import tables
@@ -43,10 +44,13 @@ def measured(place: Place, args: argparse.Namespace) -> Iterator[Row]:
     for kind in kinds:
         for family in tables.ALGORITHMS:
             yield from tables.measure(place, kind, family, n_rows, repeats, other)
+    some = 10_000 if args.quick else 100_000
     for kind in kinds:
         for family in tables.ALGORITHMS:
-            yield from single.measure(place, kind, family, 10_000 if args.quick else 100_000, repeats)
+            yield from single.measure(place, kind, family, some, repeats)
     yield from single.loading(place, repeats)
+    yield from compiled.measure(place, 20_000 if args.quick else 100_000)
+    yield from fresh.measure(args.quick)
 
 
 def main() -> int:
@@ -58,12 +62,11 @@ def main() -> int:
     print(report.HEAD, flush=True)
     try:
         where = report.machine(args.dsn)
-        for source in (measured(place, args), others.rows(place.dsn, args.quick)):
-            for row in source:
-                found.append(row)
-                print(report.line(row), flush=True)
-                # A run that is ended early leaves what it has measured.
-                RESULTS.write_text(report.document("Speed", found, where, how(args)))
+        for row in measured(place, args):
+            found.append(row)
+            print(report.line(row), flush=True)
+            # A run that is ended early leaves what it has measured.
+            RESULTS.write_text(report.document("Speed", found, where, how(args)))
     finally:
         place.remove()
     print(report.summary(found))
