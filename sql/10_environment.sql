@@ -8,7 +8,7 @@ RETURN '@@VERSION@@';
 COMMENT ON FUNCTION sys._version() IS 'Version of the SQL side of mlshare';
 
 CREATE OR REPLACE FUNCTION sys._start() RETURNS void
-LANGUAGE plpython3u STABLE PARALLEL SAFE
+LANGUAGE plpython3u STABLE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $python$
 import sys
@@ -29,9 +29,11 @@ GD["mlshare"] = mlshare.routines
 $python$;
 COMMENT ON FUNCTION sys._start() IS 'Loads and checks the Python side, once per session';
 
+-- A real is read as it is written, whatever the session prints.
 CREATE OR REPLACE FUNCTION sys._in_snapshot() RETURNS void
 LANGUAGE plpython3u STABLE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
+SET extra_float_digits = 1
 AS $python$
 GD.get("mlshare") or plpy.execute("SELECT sys._start()")
 return GD["mlshare"]._in_snapshot()

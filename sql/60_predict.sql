@@ -1,5 +1,5 @@
 CREATE OR REPLACE FUNCTION sys.ml_predict_row(input jsonb, model_handle text, options jsonb DEFAULT NULL) RETURNS jsonb
-LANGUAGE plpython3u STABLE PARALLEL RESTRICTED
+LANGUAGE plpython3u STABLE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $python$
 GD.get("mlshare") or plpy.execute("SELECT sys._start()")
@@ -10,7 +10,7 @@ COMMENT ON FUNCTION sys.ml_predict_row(jsonb, text, jsonb) IS
 
 -- What has no type yet, like a literal, goes to the form that takes text.
 CREATE OR REPLACE FUNCTION sys.ml_predict_row(input text, model_handle text, options jsonb DEFAULT NULL) RETURNS jsonb
-LANGUAGE plpython3u STABLE PARALLEL RESTRICTED
+LANGUAGE plpython3u STABLE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $python$
 GD.get("mlshare") or plpy.execute("SELECT sys._start()")
@@ -20,7 +20,7 @@ COMMENT ON FUNCTION sys.ml_predict_row(text, text, jsonb) IS
     'The same for a row given as the text of a JSON object';
 
 CREATE OR REPLACE FUNCTION sys._predict_row(input json, model_handle text, options jsonb) RETURNS jsonb
-LANGUAGE plpython3u STABLE PARALLEL RESTRICTED
+LANGUAGE plpython3u STABLE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $python$
 GD.get("mlshare") or plpy.execute("SELECT sys._start()")
@@ -30,7 +30,7 @@ COMMENT ON FUNCTION sys._predict_row(json, text, jsonb) IS 'What ml_predict_row 
 
 -- Put into the calling query by the planner, which a setting would prevent: every name in it is qualified.
 CREATE OR REPLACE FUNCTION sys.ml_predict_row(input anyelement, model_handle text, options jsonb DEFAULT NULL) RETURNS jsonb
-LANGUAGE sql STABLE PARALLEL RESTRICTED
+LANGUAGE sql STABLE PARALLEL UNSAFE
 AS 'SELECT sys._predict_row(pg_catalog.to_json($1), $2, $3)';
 COMMENT ON FUNCTION sys.ml_predict_row(anyelement, text, jsonb) IS
     'Predicts a row of a table or query, given as it is: Prediction and ml_results alone';
@@ -50,6 +50,7 @@ CREATE OR REPLACE FUNCTION sys.ml_predict(model_handle text, query text, options
 RETURNS TABLE ("row" jsonb, prediction text, ml_results jsonb)
 LANGUAGE plpython3u STABLE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
+SET extra_float_digits = 1
 AS $python$
 GD.get("mlshare") or plpy.execute("SELECT sys._start()")
 return GD["mlshare"].ml_predict(model_handle, query, options)

@@ -103,7 +103,7 @@ $$;
 COMMENT ON FUNCTION mlshare_share.taken(text, text) IS 'Raises the error for something that is there already';
 
 CREATE OR REPLACE FUNCTION mlshare_share.duration(value text) RETURNS interval
-LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE
+LANGUAGE plpgsql STABLE STRICT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE

@@ -67,12 +67,13 @@ def apply(model: catalog.Model, table: str, case: str, output: str) -> None:
     db.require_new(output)
     target = scoring.target_type(model, scorer)
     classes = db.quote_literal(json.dumps([label_text(c) for c in scorer.classes or ()]))
+    value = "i._4aad19ca6e_v"
     parts = {
         "case": case_id.quoted,
         "type": str(target["type"]),
         "labels": db.text("labels", type=str(target["type"]), classes=classes),
         "width": str(len(scorer.classes or ())),
-        "rounded": "round(i._4aad19ca6e_v::numeric)" if target["whole"] else "i._4aad19ca6e_v",
+        "rounded": scoring.whole(value, str(target["type"])) if target["whole"] else value,
         "partition": db.text("partition_of", code=db.text("code")) if scorer.key_columns else "",
         "output": output,
     }

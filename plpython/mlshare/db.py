@@ -39,7 +39,14 @@ def _plan(name: str, parts: tuple[tuple[str, str], ...]) -> Any:
 
 def _fill(text: str, parts: dict[str, str]) -> str:
     """Puts quoted identifiers and expressions in the places written as {name}."""
-    return re.sub(r"\{(\w+)\}", lambda m: parts[m[1]], text)
+    return _sound(re.sub(r"\{(\w+)\}", lambda m: parts[m[1]], text))
+
+
+def _sound(statement: str) -> str:
+    """A statement as the server will read it: PL/Python hands over UTF-8, whatever the database is encoded in."""
+    if not statement.isascii() and not value("is_utf8"):
+        raise errors.EncodingNotSupported(encoding=value("encoding"))
+    return statement
 
 
 def query(name: str, *args: Any, **parts: str) -> list[Row]:
@@ -109,7 +116,7 @@ def cursor(name: str, *args: Any, **parts: str) -> Iterator[Row]:
 
 def columns_of(query_text: str) -> list[tuple[str, int]]:
     """Names and type oids of a query's columns, without running it."""
-    result = plpy.execute(plpy.prepare(f"SELECT * FROM ({query_text}\n) AS q LIMIT 0"), [])
+    result = plpy.execute(plpy.prepare(_sound(f"SELECT * FROM ({query_text}\n) AS q LIMIT 0")), [])
     return list(zip(result.colnames(), result.coltypes(), strict=True))
 
 

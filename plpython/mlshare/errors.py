@@ -79,6 +79,13 @@ class InvalidArgument(MlshareError):
     sqlstate = "22023"
 
 
+class EncodingNotSupported(MlshareError):
+    """names and strings outside ASCII need a database in UTF8, this one is in {encoding}"""
+
+    sqlstate = "0A000"
+    default_hint = "Create a database WITH ENCODING 'UTF8', and copy what you need with pg_dump and pg_restore."
+
+
 class InvalidTableName(MlshareError):
     """invalid table name "{name}" """
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mlshare import text
+from mlshare import text, written
 from mlshare.errors import FeatureTypeMismatch, InvalidFeatureValue
 from mlshare.table import Column, Kind
 
@@ -21,7 +20,6 @@ Writer = Callable[[list[float], Any], None]
 # What a JSON value is in the matrix; KeyError for one that is not usual.
 Reader = Callable[[Any], float]
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CALENDAR = ("year", "month", "day", "weekday")
 _BOOLEANS: dict[Any, float] = {True: 1.0, False: 0.0, "t": 1.0, "f": 0.0, "true": 1.0, "false": 0.0}
 
@@ -29,15 +27,6 @@ _BOOLEANS: dict[Any, float] = {True: 1.0, False: 0.0, "t": 1.0, "f": 0.0, "true"
 def _bad(name: str, value: object, expected: str) -> InvalidFeatureValue:
     shown = repr(value)
     return InvalidFeatureValue(column=name, value=shown[:60], expected=expected)
-
-
-def _number(value: Any) -> float:
-    """A JSON value as a number; a time of day, which JSON holds as a string, as its seconds."""
-    if isinstance(value, str) and ":" in value:
-        moment = time.fromisoformat(value)
-        seconds = 3600 * moment.hour + 60 * moment.minute + moment.second
-        return (10**6 * seconds + moment.microsecond) / 1e6
-    return float(value)
 
 
 def _strings(column: Column, expected: Kind) -> NDArray[np.int32]:
@@ -83,7 +72,7 @@ class Numeric:
         if value is None:
             return math.nan
         try:
-            number = _number(value)
+            number = written.number(value)
         except (TypeError, ValueError, OverflowError):
             raise _bad(self.name, value, f"a {self.kind} value") from None
         if math.isinf(number):
@@ -139,7 +128,7 @@ class Moment:
         values = finite(column, self.kind)
         null = np.isnan(values)
         seconds = np.where(null, self.impute, values)
-        days = np.floor(seconds / 86400.0)
+        days = np.floor_divide(seconds, 86400.0)  # exact, as seconds / 86400 is not
         out[:, 0] = seconds
         day = days.astype("datetime64[D]")
         month = day.astype("datetime64[M]")
@@ -158,15 +147,9 @@ class Moment:
         if value is None:
             return math.nan
         try:
-            moment = value if isinstance(value, date) else datetime.fromisoformat(value)
+            return written.seconds(value, self.kind == "date")
         except (TypeError, ValueError):
             raise _bad(self.name, value, f"a {self.kind} in ISO form") from None
-        if not isinstance(moment, datetime):
-            moment = datetime(moment.year, moment.month, moment.day)
-        aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        if self.kind == "date":
-            aware = aware.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=UTC)
-        return (aware - _EPOCH) / timedelta(microseconds=1) / 1e6
 
     def writer(self, at: int) -> Writer:
         """A function that writes one value's features from position ``at`` on."""

@@ -32,6 +32,7 @@ _KINDS: dict[str, Kind] = {
     **dict.fromkeys(("timestamp", "timestamptz"), "timestamp"),
     **dict.fromkeys(("text", "varchar", "bpchar", "char", "name", "uuid", "enum"), "category"),
 }
+_WITH_SPACES = ("text", "varchar", "name", "char", "enum")  # at the end, as their text
 _AS_FLOAT = {
     # As it is written, and so as JSON has it: 1.1, not 1.100000023841858.
     "float4": "{c}::text",
@@ -45,10 +46,14 @@ _AS_FLOAT = {
 
 @dataclass(frozen=True)
 class Attribute:
-    """A column of a relation or query: its declared type, and the base type that decides how it is read."""
+    """A column of a relation or query: its declared type, and the base type that decides how it is read.
+
+    ``plain`` is the declared type, or what it is based on if that is a domain.
+    """
 
     name: str
     type: str
+    plain: str
     base: str
 
     @property
@@ -87,14 +92,14 @@ def relation(table: str) -> Source:
     if not rows:
         raise errors.InvalidArgument(argument="table_name", reason=f"{table} has no columns")
     blocks = rows[0]["blocks"] if rows[0]["relkind"] in ("r", "m") and not rows[0]["has_children"] else None
-    return Source(table, table, tuple(Attribute(r["name"], r["type"], r["base"]) for r in rows), blocks)
+    return Source(table, table, tuple(Attribute(r["name"], r["type"], r["plain"], r["base"]) for r in rows), blocks)
 
 
 def query(text: str) -> Source:
     """Any query that returns rows."""
     columns = db.columns_of(text)
     types = {r["oid"]: r for r in db.query("types", [oid for _, oid in columns])}
-    attributes = tuple(Attribute(n, types[oid]["type"], types[oid]["base"]) for n, oid in columns)
+    attributes = tuple(Attribute(n, *(types[oid][part] for part in ("type", "plain", "base"))) for n, oid in columns)
     return Source(f"({text}\n)", "query", attributes)
 
 
@@ -134,7 +139,7 @@ def read_documents(
     source: Source, wanted: Sequence[tuple[str, Kind]], known: Mapping[str, Sequence[str]]
 ) -> Iterator[tuple[list[str], Table]]:
     """Batches of rows of a query, each row also as a JSON document."""
-    found = batches(source, wanted, known, document="to_jsonb(q)::text")
+    found = batches(source, wanted, known, document="to_jsonb((q.*))::text")
     return ((batch.documents, batch.table) for batch in found)
 
 
@@ -224,7 +229,7 @@ def _number(attribute: Attribute, kind: Kind) -> str:
 def _text(attribute: Attribute, cut: bool = True) -> str:
     text = _AS_TEXT.get(attribute.base, "{c}::text").format(c=f"q.{attribute.quoted}")
     # Spaces at the end do not count: JSON has those that fill up a char(n), text made from it has not.
-    return f'({f"rtrim({text})" if cut and attribute.base in ("text", "varchar") else text} COLLATE "C")'
+    return f'({f"rtrim({text})" if cut and attribute.base in _WITH_SPACES else text} COLLATE "C")'
 
 
 def _hash(attribute: Attribute, cut: bool) -> str:

@@ -20,7 +20,8 @@ _TYPES = {
     "timestamp": {"timestamp without time zone", "timestamp with time zone"},
     "category": {"text", "character varying", "character"},
 }
-FAILURES = ("22003", "22012", "2201E")  # numbers out of range; a fallback then says which column it is
+# Numbers or dates out of range; the fallback names the column.
+FAILURES = ("22003", "22008", "22012", "2201E")
 
 
 class Inline:

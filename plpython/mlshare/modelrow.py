@@ -23,7 +23,7 @@ def metadata(call: Call, result: Mapping[str, Any], n_chunks: int, digest: bytes
         "options": dict(call.options),
         "train_table_name": call.source.name,
         "target_column_name": call.target,
-        "target_type": call.source[call.target].type,
+        "target_type": call.source[call.target].plain,
         "column_names": result["selected_column_names"],
         "build_timestamp": int(time.time()),
         **result,
@@ -50,7 +50,7 @@ def row(call: Call, handle: str, document: Mapping[str, Any]) -> dict[str, Any]:
 def _lineage(source: Source, result: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "table": source.name,
-        "columns": {name: source[name].type for name in _used(result)},
+        "columns": {name: source[name].plain for name in _used(result)},
         "rows": result["n_rows"],
         "role": db.current_user(),
         "trained_at": db.value("now"),

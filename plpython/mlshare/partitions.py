@@ -196,7 +196,8 @@ def write(schema: str, owner: str, handle: str, slices: Slices, built: Built) ->
 
 
 def write_trunk(schema: str, owner: str, handle: str, trunk: Trunk) -> None:
-    """Stores what the partitions have in common, and with it a new digest of the model."""
+    """Stores what the partitions, which are there already, have in common, and with it a new digest of the model."""
+    trunk = replace(trunk, contents=db.value("digest_of_partitions", handle, schema=schema))
     chunks, digest = loading.chunked(trunk.to_bytes(), owner, handle)
     db.query("delete_chunks", handle, [0], schema=schema)
     store.insert_chunks(schema, handle, chunks)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -20,6 +21,12 @@ from mlshare.table import Column, Kind
 KEY = "_4aad19ca6e_pk_id"  # HeatWave's name for the key it adds
 PREDICTION, RESULTS = "prediction", "ml_results"
 _FEW = 16  # labels that are written as a CASE
+# Between what a number has to be so that, rounded, it fits; of bigint, with the 15 digits of a float8 as numeric.
+_RANGES = {
+    "smallint": (-32768.5, 32767.5),
+    "integer": (-2147483648.5, 2147483647.5),
+    "bigint": (-9.22337203685477e18, 9.22337203685477e18),
+}
 _NUMBER = "_4aad19ca6e_n"  # numbers the rows inside the statement that writes them
 
 
@@ -84,12 +91,18 @@ def _expressions(scorer: AnyScorer, target: dict[str, Any]) -> dict[str, str]:
     if scorer.task == "regression":
         before, after = map(db.quote_literal, results.around_number(scorer.target))
         value = f"s.numbers[i.{_NUMBER} + 1]"
-        prediction = f"round({value}::numeric)::{type_name}" if target["whole"] else f"{value}::{type_name}"
+        prediction = whole(value, type_name) if target["whole"] else f"{value}::{type_name}"
         document = db.text("document_of_number", before=before, number=value, after=after)
     else:
         prediction = _label([label_text(c) for c in scorer.classes or ()], type_name, batches.label_position(scorer))
         document = db.text("document_of_label", code=db.text("code"))
     return {"type": type_name, "prediction": prediction, "document": document}
+
+
+def whole(value: str, type_name: str) -> str:
+    """A number rounded to an integer type: NULL where it is out of range, for ml_results has it all the same."""
+    least, beyond = _RANGES[type_name]
+    return f"(CASE WHEN {value} > {least} AND {value} < {beyond} THEN round({value}::numeric)::{type_name} END)"
 
 
 def _label(labels: list[str], type_name: str, position: str) -> str:
@@ -139,8 +152,9 @@ def staged(source: frame.Source, output: str) -> Iterator[frame.Source]:
     if source.blocks is not None:
         yield source
         return
-    staging = f"{db.quote_ident(db.value('folded', output)[0])}._mlshare_staging_{db.value('pid')}"
-    db.run("stage", staging=staging, source=source.text)
+    schema = db.value("folded", output)[0]
+    staging = f"{db.quote_ident(schema)}._mlshare_staging_{db.value('pid')}_{secrets.token_hex(4)}"
+    db.run("stage", staging=staging, source=source.text, unlogged="" if schema.startswith("pg_temp") else "UNLOGGED")
     yield frame.relation(staging)
     db.run("drop_table", table=staging)
 

@@ -229,7 +229,8 @@ WHERE pg_has_role($1, p.grantee, 'USAGE') OR pg_has_role($1, current_user, 'USAG
 
 -- scan_in_heap_order()
 SELECT name, current_setting(name) AS before, set_config(name, value, true)
-FROM (VALUES ('jit', 'off'), ('max_parallel_maintenance_workers', '0'), ('synchronize_seqscans', 'off'), ('max_parallel_workers_per_gather', '0'), ('enable_indexscan', 'off'),
+FROM (VALUES ('jit', 'off'), ('max_parallel_maintenance_workers', '0'), ('synchronize_seqscans', 'off'),
+             ('max_parallel_workers_per_gather', '0'), ('extra_float_digits', '1'), ('enable_indexscan', 'off'),
              ('enable_indexonlyscan', 'off'), ('enable_bitmapscan', 'off'), ('enable_seqscan', 'on'),
              ('enable_hashjoin', 'on'), ('enable_mergejoin', 'off'), ('enable_nestloop', 'off')) AS s (name, value);
 
@@ -240,12 +241,12 @@ SELECT set_config(s.name, s.value, true) FROM unnest($1, $2) AS s (name, value);
 -- By what format_type prints, without the modifier: to_regtype raises an error for what it cannot parse.
 SELECT format_type(t.oid, -1) AS type, t.typcategory = 'N' AND t.typname LIKE 'int_' AS whole FROM pg_type AS t
 -- Whoever owns an enumeration can make a cast to it with a function, which would run with the caller's rights.
-WHERE format_type(t.oid, NULL) = regexp_replace($1, '\(\d+(,-?\d+)?\)', '')
+WHERE format_type(t.oid, NULL) = regexp_replace($1, '[(][0-9]+(,-?[0-9]+)?[)]', '')
   AND (t.typnamespace = 'pg_catalog'::regnamespace AND t.typtype = 'b' AND t.typcategory <> 'A'
     OR t.typtype = 'e' AND t.typowner IN (SELECT r.oid FROM pg_roles AS r WHERE r.rolname = current_user OR r.rolsuper));
 
 -- stage()
-CREATE UNLOGGED TABLE {staging} AS SELECT * FROM {source};
+CREATE {unlogged} TABLE {staging} AS SELECT * FROM {source};
 
 -- drop_table()
 DROP TABLE {table};
@@ -366,9 +367,11 @@ REVOKE INSERT, UPDATE, DELETE ON {schema}.model_object_catalog, {schema}.model_p
 
 -- relation_attributes(regclass)
 SELECT a.attname::text AS name, format_type(a.atttypid, a.atttypmod) AS type, c.relkind, c.relhassubclass AS has_children,
+       CASE WHEN t.typtype = 'd' THEN format_type(b.oid, NULL) ELSE format_type(a.atttypid, a.atttypmod) END AS plain,
        CASE WHEN b.typtype = 'e' THEN 'enum' WHEN b.typnamespace = 'pg_catalog'::regnamespace THEN b.typname::text
             ELSE 'other' END AS base,
-       CASE WHEN c.relkind IN ('r', 'm')
+       -- A policy may say otherwise when it is asked again, and ctid is for those who may read the whole table.
+       CASE WHEN c.relkind IN ('r', 'm') AND NOT row_security_active(c.oid) AND has_table_privilege(c.oid, 'SELECT')
             THEN (pg_relation_size(c.oid) / current_setting('block_size')::bigint)::bigint END AS blocks
 FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid
 JOIN pg_type AS t ON t.oid = a.atttypid
@@ -376,7 +379,7 @@ JOIN pg_type AS b ON b.oid = CASE WHEN t.typtype = 'd' THEN sys._base_type(t.oid
 WHERE c.oid = $1 AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum;
 
 -- types(oid[])
-SELECT t.oid::bigint, format_type(t.oid, NULL) AS type,
+SELECT t.oid::bigint, format_type(t.oid, NULL) AS type, format_type(b.oid, NULL) AS plain,
        CASE WHEN b.typtype = 'e' THEN 'enum' WHEN b.typnamespace = 'pg_catalog'::regnamespace THEN b.typname::text
             ELSE 'other' END AS base
 FROM pg_type AS t JOIN pg_type AS b ON b.oid = CASE WHEN t.typtype = 'd' THEN sys._base_type(t.oid) ELSE t.oid END
@@ -386,7 +389,7 @@ WHERE t.oid = ANY ($1);
 -- Not that of a table with heirs, whose rows may repeat it.
 SELECT a.attname::text AS name FROM pg_index AS i, unnest(i.indkey) WITH ORDINALITY AS k (attnum, n)
 JOIN pg_attribute AS a ON a.attnum = k.attnum
-WHERE i.indrelid = $1 AND i.indisprimary AND a.attrelid = $1
+WHERE i.indrelid = $1 AND i.indisprimary AND a.attrelid = $1 AND k.n <= i.indnkeyatts
   AND NOT EXISTS (SELECT FROM pg_class AS c WHERE c.oid = $1 AND c.relkind = 'r' AND c.relhassubclass) ORDER BY k.n;
 
 -- read_blocks(tid, tid)
@@ -466,21 +469,24 @@ SELECT parse_ident($1) AS names;
 -- is_utf8()
 SELECT getdatabaseencoding() = 'UTF8';
 
+-- encoding()
+SELECT getdatabaseencoding();
+
 -- function_exists(text)
 SELECT EXISTS (SELECT FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
-               WHERE ARRAY[n.nspname::text, p.proname::text] = parse_ident($1)) AS there;
+               WHERE ARRAY[n.nspname, p.proname] = parse_ident($1)::name[]) AS there;
 
 -- today()
 SELECT current_date::text;
 
 -- create_compiled_sql()
 CREATE {or_replace} FUNCTION {function} ({arguments}) RETURNS pg_catalog.{returns}
-LANGUAGE sql IMMUTABLE PARALLEL SAFE COST {cost}
+LANGUAGE sql IMMUTABLE PARALLEL SAFE COST {cost} {settings}
 RETURN {body};
 
 -- create_compiled_plpgsql()
 CREATE {or_replace} FUNCTION {function} ({arguments}) RETURNS pg_catalog.{returns}
-LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST {cost}
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST {cost} {settings}
 AS {body};
 
 -- comment_on_compiled()

@@ -55,7 +55,7 @@ def rules_of(settings: Settings) -> Rules | None:
 def check(call: Call) -> None:
     """Errors: ColumnNotFound, InvalidTarget, InvalidOptionValue, before anything is read."""
     attribute = call.source[call.target]
-    if attribute.kind in (None, "date", "timestamp"):
+    if attribute.kind in (None, "date", "timestamp") or attribute.base == "time":
         raise errors.InvalidTarget(column=call.target, reason=f"its type is {attribute.type}")
     for option, names in (("include_column_list", call.plan.include), ("exclude_column_list", call.plan.exclude)):
         if call.target in names:

@@ -24,7 +24,8 @@ class Trunk:
     ``classes`` are the JSON values of all sub-models, sorted (None: regression); ``inputs`` the superset of their raw
     columns, ``categories`` the strings that any of them knows of each. ``plan`` (see mlshare.build.plan) says how
     partitions are built.
-    ``revision`` grows with each change of the partitions, so that the bytes, and with them the model's digest, differ.
+    ``revision`` grows with each change of the partitions, and ``contents`` is a digest of them all: so that the bytes,
+    and with them the model's digest, differ, even from those of a change that was rolled back.
     """
 
     task: str
@@ -38,6 +39,7 @@ class Trunk:
     plan: Mapping[str, Any]
     revision: int = 1
     next_id: int = 1
+    contents: str = ""
 
     def to_bytes(self) -> bytes:
         document = {
@@ -45,6 +47,7 @@ class Trunk:
             "version": _VERSION,
             "revision": self.revision,
             "next_id": self.next_id,
+            "contents": self.contents,
             "task": self.task,
             "target": self.target,
             "target_kind": self.target_kind,
@@ -122,6 +125,7 @@ def _checked(d: Any) -> Trunk:
         {**d["plan"]},
         int(d["revision"]),
         int(d["next_id"]),
+        _text(d.get("contents", "")),
     )
 
 

@@ -94,6 +94,7 @@ ELSEWHERE = {
     "ChildCrashed": "test_training_process.py",
     "ChildOutOfMemory": "test_training_process.py",
     "ChildTimeout": "test_training_process.py",
+    "EncodingNotSupported": "test_unusual.py",
     "FunctionExists": "test_compile.py",
     "NotCompilable": "test_compile.py",
     "CompiledTooLarge": "test_compile.py",

@@ -40,6 +40,7 @@ class Routine:
     name: str
     arguments: tuple[str, ...]
     options: dict[str, Any]
+    settings: dict[str, Any]
     replace: bool
 
     @property
@@ -73,7 +74,8 @@ def routines() -> dict[str, Routine]:
             if type(statement).__name__ == "CreateFunctionStmt":
                 name = statement.funcname[-1].sval
                 options = {option.defname: option for option in statement.options or ()}
-                routine = Routine(name, tuple(inputs(statement)), options, bool(statement.replace))
+                settings = {o.arg.name: o.arg.args for o in statement.options or () if o.defname == "set"}
+                routine = Routine(name, tuple(inputs(statement)), options, settings, bool(statement.replace))
                 kinds = " ".join(p.argType.names[-1].sval for p in statement.parameters or ())
                 found[name if routine.language == "plpython3u" or "set" in options else f"{name} {kinds}"] = routine
     return found
@@ -110,9 +112,7 @@ def test_search_path_is_pinned(routine: Routine) -> None:
         # Without a path of its own, so that the planner can put it into a query: then nothing may be looked up.
         assert routine.language == "sql" and not lookups(routine.body)
         return
-    setting = routine.options["set"].arg
-    assert setting.name == "search_path"
-    assert [argument.val.sval for argument in setting.args] == PINNED
+    assert [argument.val.sval for argument in routine.settings["search_path"]] == PINNED
 
 
 def lookups(body: str) -> list[str]:

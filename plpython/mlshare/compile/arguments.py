@@ -39,6 +39,7 @@ _TYPES: dict[str, dict[str, str]] = {
     "timestamp": {**_TIMESTAMPS},
     "category": _STRINGS,
 }
+_LAST_DATE = "294276-12-31"  # of timestamp
 _MODIFIER = re.compile(r"\([0-9, -]*\)")
 _UNBOUNDED = ("float4", "float8", "numeric")
 
@@ -124,7 +125,10 @@ class Argument:
 
     @property
     def is_infinite(self) -> str | None:
-        """A condition: it is infinite, which no model takes; None if its type rules that out."""
+        """A condition: it is infinite, which no model takes, or a date that is no timestamp; None if there is none."""
+        if self.type == "date":
+            least, last = (sql.typed(d, "date") for d in ("-infinity", _LAST_DATE))
+            return f"({sql.operation(self.plain, '<=', least)} OR {sql.operation(self.plain, '>', last)})"
         if self.kind in ("date", "timestamp"):
             return f"(NOT {sql.call('isfinite', self.plain)})"
         if not self.may_be_nan:

@@ -24,7 +24,18 @@ _MONTH = "pg_catalog.date_part('month'::pg_catalog.text, $)"
 _DAY = "pg_catalog.date_part('day'::pg_catalog.text, $)"
 _WEEKDAY = "(pg_catalog.date_part('isodow'::pg_catalog.text, $) OPERATOR(pg_catalog.-) '1'::pg_catalog.float8)"
 _HOUR = "pg_catalog.date_part('hour'::pg_catalog.text, $)"
-_PARTS = (_EPOCH, _YEAR, _MONTH, _DAY, _WEEKDAY, _HOUR)
+_CALENDAR = (_YEAR, _MONTH, _DAY, _WEEKDAY)
+# Far from 1970 float64 has not every microsecond: there the encoder may see the day after, and date_part rounds twice.
+_IS_NEAR = (
+    "$ OPERATOR(pg_catalog.>) '1700-01-01'::pg_catalog.timestamp AND $ OPERATOR(pg_catalog.<) "
+    "'2240-01-01'::pg_catalog.timestamp"
+)
+_ROUNDED = "pg_catalog.\"extract\"('epoch'::pg_catalog.text, $)::pg_catalog.float8"
+_EPOCH_OF_ALL = f"(CASE WHEN {_IS_NEAR} THEN {_EPOCH} ELSE {_ROUNDED} END)"
+_AS_SEEN = (
+    f"(CASE WHEN {_IS_NEAR} THEN $ ELSE pg_catalog.timezone('UTC'::pg_catalog.text, "
+    f"pg_catalog.to_timestamp({_ROUNDED})) END)"
+)
 
 
 @dataclass(frozen=True)
@@ -43,8 +54,11 @@ class Column:
     def measures(self) -> list[str]:
         """float8 expressions of its leading matrix columns when it is neither NULL nor one of some cases."""
         if isinstance(self.feature, Moment):
-            parts = _PARTS if self.feature.kind == "timestamp" else _PARTS[:-1]
-            return [part.replace("$", self.argument.value) for part in parts]
+            given = self.argument.value
+            if self.feature.kind == "date":
+                return [part.replace("$", given) for part in (_EPOCH, *_CALENDAR)]
+            parts = [part.replace("$", _AS_SEEN) for part in (*_CALENDAR, _HOUR)]
+            return [part.replace("$", given) for part in (_EPOCH_OF_ALL, *parts)]
         return [self.argument.value] if self._is_number() else []
 
     def _is_number(self) -> bool:

@@ -17,6 +17,7 @@ from mlshare.features import Numeric
 
 # Sums nest to the left, so a statement adds up this many trees; each statement costs as much as some nodes.
 _TREES_AT_ONCE = 50
+_EXACT = 1 << 53  # up to here float64 has every integer
 _WHOLE = {"int2": 1 << 15, "int4": 1 << 31, "int8": 1 << 63}
 
 Leaf = Callable[[Node], str]
@@ -110,9 +111,12 @@ class Trees:
             return _two_valued(node.threshold, Test(plain if null_left else f"NOT {plain}", left=not null_left))
         bound = sql.number(node.threshold)
         if type_name in _WHOLE:
-            if abs(node.threshold) >= _WHOLE[type_name]:
+            if not -_WHOLE[type_name] <= node.threshold < _WHOLE[type_name]:
                 return node.threshold > 0
-            bound = sql.whole(floor(node.threshold))
+            if abs(node.threshold) < _EXACT:
+                bound = sql.whole(floor(node.threshold))
+            else:  # the model compares what float64 makes of the number
+                plain = sql.cast(plain, "float8")
         sign = ">" if null_left else "<="
         return Test(f"{plain} OPERATOR(pg_catalog.{sign}) {bound}", left=not null_left)
 

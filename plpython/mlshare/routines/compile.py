@@ -50,12 +50,20 @@ def _create(model: catalog.Model, function: str, reply: Reply, chosen: dict[str,
         arguments=", ".join(f"{name} {kind}" for name, kind in signature),
         returns=db.quote_ident(result["returns"]),
         cost=str(int(result["cost"])),
+        settings=_settings(result),
         body=body if result["language"] == "sql" else db.quote_literal(body),
         or_replace="OR REPLACE" if chosen.get("replace") else "",
     )
     types = ", ".join(kind for _, kind in signature)
     db.run("comment_on_compiled", function=function, types=types, text=db.quote_literal(_origin(model, chosen)))
     db.notice(f"created function {function}({', '.join(name for name, _ in signature)})")
+
+
+def _settings(result: dict[str, Any]) -> str:
+    """A real is read as it is written, whatever a session prints. An expression cannot have settings: the planner
+    would not put it in the place of the call any more."""
+    has_real = any(kind == "float4" for _, kind in result["arguments"])
+    return "SET extra_float_digits = 1" if has_real and result["language"] == "plpgsql" else ""
 
 
 def _origin(model: catalog.Model, chosen: dict[str, Any]) -> str:

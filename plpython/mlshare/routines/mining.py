@@ -158,15 +158,22 @@ def rename_model(model_name: str | None, new_model_name: str | None, versioned_m
 
 @routine
 def export_sermodel(model_data: bytes | None, model_name: str | None, partition_name: str | None) -> tuple[bytes]:
-    from mlshare import codec, partitions, whole
+    from mlshare import codec, serialized
 
     model = catalog.find(model_name, "SELECT", some=partition_name is not None)
-    if partition_name is None:
-        return (codec.pack(transfer.whole_bytes(model)),)
+    raw = transfer.whole_bytes(model) if partition_name is None else _partition_bytes(model, partition_name)
+    metadata = store.read_row(model)["model_metadata"] or {}
+    columns = (metadata.get("lineage") or {}).get("columns") or {}
+    return (codec.pack(serialized.pack(raw, columns, metadata.get("target_type"))),)
+
+
+def _partition_bytes(model: catalog.Model, name: str) -> bytes:
+    from mlshare import partitions, whole
+
     directory = partitions.directory_of(model)
-    partition = whole.require_partition(directory, model.handle, partition_name, model.partitions("SELECT"))
+    partition = whole.require_partition(directory, model.handle, name, model.partitions("SELECT"))
     (raw,) = loading.partition_bytes(model, [partition])
-    return (codec.pack(raw),)
+    return raw
 
 
 @routine

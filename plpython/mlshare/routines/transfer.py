@@ -84,9 +84,12 @@ def ml_model_import(model_object: bytes | None, model_metadata: str | None, mode
 
 def import_bytes(stored: bytes, metadata: Mapping[str, Any], handle: str | None, name: str = "imported") -> str:
     """Stores a model object after an audit; its handle, by default made from the name of where it came from."""
-    from mlshare import archive
+    from mlshare import archive, serialized
 
     raw = _raw(stored, metadata)
+    if serialized.is_packed(raw):
+        raw, described = serialized.unpack(raw)
+        metadata = {**described, **metadata}
     schema = store.ensure()
     handle = store.new_handle(schema, handle, name.replace('"', ""))
     if archive.is_archive(raw):
@@ -196,7 +199,7 @@ def _store(schema: str, handle: str, metadata: Mapping[str, Any], manifest: Mapp
 
 
 def _store_archive(schema: str, handle: str, metadata: Mapping[str, Any], raw: bytes) -> None:
-    from mlshare import archive, trunk, whole
+    from mlshare import archive, partitions, trunk, whole
 
     opened = archive.unpack(raw)
     loading.audit_archive(raw, len(opened.models))
@@ -213,6 +216,7 @@ def _store_archive(schema: str, handle: str, metadata: Mapping[str, Any], raw: b
     row["model_metadata"]["partition_columns"] = [k.name for k in common.keys]
     store.insert(schema, row, chunks, digest)
     whole.store_partitions(schema, handle, opened)
+    partitions.write_trunk(schema, db.current_user(), handle, common)
 
 
 def _row(
