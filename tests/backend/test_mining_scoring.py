@@ -65,7 +65,7 @@ def test_the_planner_puts_conversions_into_the_query(miner: psycopg.Connection) 
         "SELECT DISTINCT proparallel::text, provolatile::text FROM pg_proc WHERE "
         "pronamespace = 'sys'::regnamespace AND (proname LIKE 'prediction%' OR proname LIKE 'ora_dm%')"
     )
-    assert rows(miner, parallel) == [("r", "s")]
+    assert rows(miner, parallel) == [("u", "s")]
 
 
 def test_missing_attributes_count_as_null(miner: psycopg.Connection) -> None:

@@ -101,7 +101,7 @@ def test_free_text_is_read(owner: psycopg.Connection) -> None:
 def test_every_type_is_used(owner: psycopg.Connection) -> None:
     found = metadata(owner, "types")
     assert found["selected_column_names"] == list(world.TYPE_COLUMNS)
-    assert found["lineage"]["columns"]["dom_int"] == "shop.tiny"
+    assert found["lineage"]["columns"]["dom_int"] == "integer", "what the domain is based on"
     assert found["lineage"]["columns"]["s_char"] == "character(8)"
     assert found["training_score"] > -0.65  # better than the shares of the classes
 

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 import zstandard
 
-from mlshare import archive
+from mlshare import archive, serialized
 from security import hostile_models as hostile
 from security.arena import Arena
 from security.test_evil_owner import reset
@@ -220,7 +220,7 @@ def test_garbage_in_details_and_metadata(fight: Arena, document: str) -> None:
 def exported(fight: Arena, handle: str = "p") -> archive.Archive:
     """The parts of the model as its owner can get them."""
     data = bytes(fight.run("owner", f"CALL dbms_data_mining.export_sermodel(NULL, '{handle}')")[0][0])
-    return archive.unpack(zstandard.decompress(data))
+    return archive.unpack(serialized.unpack(zstandard.decompress(data))[0])
 
 
 def _nested(depth: int) -> Any:
