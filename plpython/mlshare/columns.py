@@ -15,6 +15,7 @@ from mlshare.table import Column, Kind, Table
 from mlshare.text import is_prose
 
 MAX_CLASSES = 200
+_EXACT = 2.0**53  # up to here float64 has every integer
 _MOST_MISSING = 0.2
 
 Weights = NDArray[np.float64] | None
@@ -89,6 +90,12 @@ def _classes(column: Column, least_rows: int) -> Target:
             reason=f"it has {len(present)} distinct values, at most {MAX_CLASSES} are possible",
             hint="Use task regression for a continuous number." if column.values is not None else None,
         )
+    if column.kind == "numeric" and np.abs(present).max() >= _EXACT:
+        raise InvalidTarget(
+            column=column.name,
+            reason="it holds numbers of 2^53 or more, which would become others as classes",
+            hint="Cast it to text in a view.",
+        )
     labels = [_label(column, value) for value in present.tolist()]
     if len(labels) < 2:
         raise InvalidTarget(column=column.name, reason="it has fewer than two distinct values")
@@ -107,8 +114,6 @@ def _label(column: Column, value: Any) -> Any:
         return column.dictionary[value]
     if column.kind == "boolean":
         return bool(value)
-    if not np.isfinite(value):
-        raise InvalidTarget(column=column.name, reason="it holds infinity")
     return int(value) if value == int(value) else value
 
 

@@ -165,6 +165,8 @@ def test_huge_numbers() -> None:
         ([0.0] * 296 + [1.0] * 4, "classification", errors.TooFewRows),
         ([None] * 295 + [1.0] * 5, "classification", errors.TooFewRows),
         ([np.inf] * 300, "regression", errors.InvalidTarget),
+        ([1.0, np.inf] * 150, "classification", errors.InvalidTarget),
+        ([1.0, 2.0**53] * 150, "classification", errors.InvalidTarget),
     ],
 )
 def test_targets_that_cannot_be_learned(values: list[Any], task: str, error: type[Exception]) -> None:
