@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,13 +10,14 @@ from typing import Any, Literal
 
 from mlshare import catalog, db, errors
 from mlshare.catalog import SCHEMA_PREFIX, Model
+from mlshare.written import finite
 
 Scope = Literal["all", "dba"]
 Row = tuple[Any, ...]
 
 _MEGABYTE = 1 << 20
 _NUMBERS = ("smallint", "integer", "bigint", "real", "double precision", "numeric", "date", "time", "timestamp")
-_TYPE = re.compile(r"([^(]*)\((\d+)(?:,(-?\d+))?\)(.*)")
+_TYPE = re.compile(r"([^(]*)\(([0-9]{1,9})(?:,(-?[0-9]{1,9}))?\)(.*)")
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def models(scope: Scope) -> Iterator[Row]:
         function = seen.mining.get("function") or str(row["task"] or "").upper()
         shown: Row = (None,) * 5
         if seen.open:
-            seconds, size = _number(_json(row["seconds"])), round((row["size"] or 0) / _MEGABYTE, 6)
+            seconds, size = finite(_json(row["seconds"])), round((row["size"] or 0) / _MEGABYTE, 6)
             shown = (_algorithm(seen), "NATIVE", row["built_at"], seconds, size)
         source = seen.mining.get("build_source") or row["source"]
         notes = (_text(source), row["notes"]) if seen.open else (None, None)
@@ -247,11 +247,6 @@ def _triples(listed: Any) -> Iterator[tuple[str, str, str]]:
 
 def _text(value: Any) -> str | None:
     return value if isinstance(value, str) else None
-
-
-def _number(value: Any) -> float | None:
-    plain = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if plain and math.isfinite(value) else None
 
 
 def _shown(value: Any) -> str | None:

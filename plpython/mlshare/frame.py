@@ -22,7 +22,7 @@ _AS_TEXT = {  # where that is not ::text: as mlshare.keys has them, which read n
     # Not by ::text: the owner of an enumeration may have made a cast that calls a function.
     "enum": "CASE WHEN {c} IS NOT NULL THEN concat({c}) END",
     "numeric": "trim_scale({c})::text",
-    "date": "to_char({c}, 'YYYY-MM-DD')",
+    "date": "(to_jsonb({c}) #>> '{{}}')",
 }
 
 _KINDS: dict[str, Kind] = {

@@ -36,8 +36,6 @@ _TYPES: dict[KeyKind, type] = {"number": int, "boolean": bool, "date": str, "tex
 _DATE = re.compile(r"(\d{4,}-\d\d-\d\d)(?:[T ]00:00:00(?:\.0+)?)?")
 _INTEGER = re.compile(r"0|-?[1-9]\d{0,17}")
 _BOOLEANS = {"t": "true", "true": "true", "1": "true", "f": "false", "false": "false", "0": "false"}
-_DIGITS = 15  # that a float is sure to keep
-_EXACT = 2.0**53  # below this, integers are themselves as floats
 _MOST_DIGITS = 200_000  # more than a numeric has
 
 
@@ -96,15 +94,11 @@ def of_row(columns: Sequence[KeyColumn], row: Mapping[str, Any], document: str |
     for column in columns:
         if column.name not in row:
             raise MissingKeyColumn(column=column.name)
-    if document and any(_has_more_digits(row[c.name]) for c in columns):
+    # Some digits of a number may be lost in a float.
+    if document and any(type(row[c.name]) is float for c in columns):
         row = json.loads(document, parse_float=Decimal)
     key = tuple(canonical(row[c.name], c) for c in columns)
     return None if None in key else key  # type: ignore[return-value]
-
-
-def _has_more_digits(value: Any) -> bool:
-    """Whether a number may be one that a float is not exact enough for."""
-    return type(value) is float and (len(repr(value)) > _DIGITS or abs(value) >= _EXACT)
 
 
 def require_storable(key: Key) -> None:

@@ -172,8 +172,9 @@ class PartitionedScorer:
 
     def names(self, table: Table) -> list[str | None]:
         """The name of the partition of each row; None where there is none."""
-        found = [self._chosen(at, None) for at in range(-1, len(self.directory.keyed))]
-        return [None if p is None else p.name for p in (found[at + 1] for at in self._positions(table).tolist())]
+        positions = self._positions(table)
+        names = {at: None if p is None else p.name for at, p in self._present(positions).items()}
+        return [names[at] for at in positions.tolist()]
 
     def begin(self, table: Table) -> Callable[[], Prediction]:
         """As Scorer.begin; sub-models come from the database, which no other thread may touch."""
@@ -183,15 +184,18 @@ class PartitionedScorer:
     def predict(self, table: Table) -> Prediction:
         """Scores the rows partition by partition, so that each sub-model is opened once, or all at once."""
         positions = self._positions(table)
-        present = np.flatnonzero(np.bincount(positions + 1)) - 1
-        chosen = {at: self._chosen(at, None) for at in present.tolist()}
-        used = {at: p for at, p in chosen.items() if p is not None}
+        used = {at: p for at, p in self._present(positions).items() if p is not None}
         stack = self._stack(list(used.values()))
         if stack is None:
             return self._one_by_one(table, positions, used)
         model = np.full(len(self.directory.keyed) + 1, -1, np.int64)  # the last entry is for position -1
         model[list(used)] = np.arange(len(used))
         return self._stacked(stack, table, model[positions])
+
+    def _present(self, positions: Positions) -> dict[int, Partition | None]:
+        """The partitions of the positions that rows have: of no others, which the caller may not be allowed to use."""
+        present = np.flatnonzero(np.bincount(positions + 1)) - 1
+        return {at: self._chosen(at, None) for at in present.tolist()}
 
     def _stack(self, used: Sequence[Partition]) -> Stack | None:
         """All sub-models as one; None if not all are linear classifiers of the same numbers, and of our classes."""

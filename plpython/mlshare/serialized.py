@@ -1,4 +1,4 @@
-"""A model as export_sermodel gives it: its bytes, and the types that only the catalog knows.
+"""A model as export_sermodel gives it: its bytes, and of what only the catalog knows the types and the settings.
 
 A safetensors file, as mlshare.archive writes them, around a model file or an archive.
 """
@@ -6,6 +6,7 @@ A safetensors file, as mlshare.archive writes them, around a model file or an ar
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from mlshare import transport
@@ -15,9 +16,11 @@ _MARK, _VERSION = "mlshare.model", "1"
 _START = f'{{"__metadata__": {{"format": "{_MARK}"'.encode()
 
 
-def pack(raw: bytes, columns: dict[str, Any], target_type: str | None) -> bytes:
-    """The bytes that ``unpack`` reads; ``columns`` are the types of the columns by name."""
-    described = json.dumps({"lineage": {"columns": columns}, "target_type": target_type})
+def pack(raw: bytes, known: Mapping[str, Any]) -> bytes:
+    """The bytes that ``unpack`` reads; ``known`` are the model's metadata."""
+    columns = (known.get("lineage") or {}).get("columns") or {}
+    kept = {"lineage": {"columns": columns}, "target_type": known.get("target_type"), "mining": known.get("mining")}
+    described = json.dumps(kept)
     metadata = {"format": _MARK, "version": _VERSION, "described": described}
     return b"".join(transport.write({"model": transport.Tensor("U8", memoryview(raw))}, metadata))
 
@@ -32,10 +35,12 @@ def unpack(raw: bytes) -> tuple[bytes, dict[str, Any]]:
     if metadata.keys() != {"format", "version", "described"} or metadata["version"] != _VERSION:
         raise CorruptModel(reason="it is not a serialized model")
     try:
-        described = json.loads(metadata["described"])
         (model,) = tensors.values()
-        columns = {str(name): str(type_name) for name, type_name in described["lineage"]["columns"].items()}
-        target = described["target_type"]
+        found = json.loads(metadata["described"])
+        types = [found["target_type"] or "", *found["lineage"]["columns"].values()]
+        mining = found["mining"] or {}
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise CorruptModel(reason="what describes the serialized model is damaged") from None
-    return bytes(model.data), {"lineage": {"columns": columns}, "target_type": None if target is None else str(target)}
+    if not all(isinstance(name, str) for name in types) or not isinstance(mining, dict):
+        raise CorruptModel(reason="what describes the serialized model is damaged")
+    return bytes(model.data), {name: found[name] for name in ("lineage", "target_type", "mining") if found[name]}

@@ -195,7 +195,9 @@ DELETE FROM {schema}.model_catalog WHERE model_handle = $1;
 -- touch_model(text)
 UPDATE {schema}.model_catalog SET last_accessed = clock_timestamp()
 WHERE model_id IN (SELECT model_id FROM {schema}.model_catalog
-                   WHERE model_handle = $1 AND (last_accessed > clock_timestamp() - interval '1 minute') IS NOT TRUE
+                   -- Of a row that changed after a transaction's only snapshot, asking for the lock is an error.
+                   WHERE current_setting('transaction_isolation') = 'read committed'
+                     AND model_handle = $1 AND (last_accessed > clock_timestamp() - interval '1 minute') IS NOT TRUE
                    FOR NO KEY UPDATE SKIP LOCKED);
 
 -- --- models: shared with the caller; run as their owner -------------------------------------------

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mlshare import archive, catalog, db, errors, loading, store
 from mlshare.archive import Archive
 from mlshare.store import Chunk
+from mlshare.written import finite
 
 if TYPE_CHECKING:
     from mlshare.partitioned import Directory, Partition
@@ -49,7 +49,7 @@ def store_partitions(schema: str, handle: str, opened: Archive) -> None:
         pieces, digest = _chunked(opened, owner, handle, number)
         chunks += pieces
         sizes = {"object_size": sum(len(c.data) for c in pieces), "digest": digest}
-        numbers = {name: _finite(given[name]) for name in ("score", "build_seconds")}
+        numbers = {name: finite(given[name]) for name in ("score", "build_seconds")}
         rows.append({**given, **sizes, **numbers})
     db.query("insert_partitions", handle, json.dumps(rows), schema=schema)
     store.insert_objects(schema, handle, chunks)
@@ -62,10 +62,6 @@ def _chunked(opened: Archive, owner: str, handle: str, number: int) -> tuple[lis
     return chunks, digest.hex()
 
 
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
-
-
 # --- rename --------------------------------------------------------------------------------------
 
 
@@ -76,6 +72,7 @@ def rename(model: catalog.Model, new_handle: str) -> None:
     """
     model.require("ALTER")
     catalog.reading(model, lambda schema: db.query("lock_model", model.handle, schema=schema))
+    model = catalog.find(model.name, "ALTER")  # as it is now, after waiting
     listed = {row["partition_id"]: row["digest"] for row in store.read_partitions(model)}
     catalog.reading(model, lambda schema: _move(schema, model.handle, new_handle))
     ready = [number for number, digest in listed.items() if digest is not None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -20,6 +21,17 @@ def number(value: Any) -> float:
         if "_" in value:  # allowed between the digits of Python's numbers
             raise ValueError
     return float(value)
+
+
+def finite(value: Any) -> float | None:
+    """A JSON number; None for anything else, and for one that float64 has not."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    try:
+        found = float(value)
+    except OverflowError:
+        return None
+    return found if math.isfinite(found) else None
 
 
 def _of_day(text: str) -> float:

@@ -14,16 +14,18 @@ TYPES = {"a": "integer", 'Größe "x"': "timestamp with time zone"}
 
 
 @pytest.mark.parametrize("target", ["smallint", None])
-def test_it_keeps_types(target: str | None) -> None:
-    packed = serialized.pack(b"model", TYPES, target)
+@pytest.mark.parametrize("mining", [{"settings": [["ALGO_NAME", "ALGO_NAIVE_BAYES"]]}, None])
+def test_it_keeps_types_and_settings(target: str | None, mining: Any) -> None:
+    known = {"lineage": {"columns": TYPES}, "target_type": target, "mining": mining}
+    packed = serialized.pack(b"model", {**known, "golden": "stays at home"})
     assert serialized.is_packed(packed)
-    assert serialized.unpack(packed) == (b"model", {"lineage": {"columns": TYPES}, "target_type": target})
+    assert serialized.unpack(packed) == (b"model", {name: value for name, value in known.items() if value})
 
 
 def test_other_files_are_no_serialized_models() -> None:
     for other in (b"", b"model", archive.pack(b"{}", [], {}), b"\x08\x09" * 40):
         assert not serialized.is_packed(other)
-    assert not archive.is_archive(serialized.pack(b"model", {}, None))
+    assert not archive.is_archive(serialized.pack(b"model", {}))
 
 
 def made(described: Any, n_models: int = 1, version: str = "1") -> bytes:
@@ -32,17 +34,24 @@ def made(described: Any, n_models: int = 1, version: str = "1") -> bytes:
     return b"".join(transport.write(tensors, metadata))
 
 
-GOOD = json.dumps({"lineage": {"columns": {}}, "target_type": None})
+GOOD = json.dumps({"lineage": {"columns": {}}, "target_type": None, "mining": None})
 
 
-@pytest.mark.parametrize(
-    "raw",
-    [
-        made("no JSON"), made("[]"), made("{}"), made('{"lineage": {"columns": []}, "target_type": null}'),
-        made('{"lineage": {"columns": {}}}'), made("[" * 100_000), made(7), made(GOOD, 0), made(GOOD, 2),
-        made(GOOD, version="2"), made(GOOD)[:40], made(GOOD)[:-1],
-    ],
-)  # fmt: skip
+DESCRIPTIONS = (
+    "no JSON",
+    "[]",
+    "{}",
+    '{"lineage": {"columns": []}, "target_type": null, "mining": null}',
+    '{"lineage": {"columns": {}}}',
+    GOOD.replace("{}", '{"a": 1}'),
+    GOOD.replace('mining": null', 'mining": [7]'),
+    "[" * 100_000,
+    7,
+)
+OTHERS = (made(GOOD, 0), made(GOOD, 2), made(GOOD, version="2"), made(GOOD)[:40], made(GOOD)[:-1])
+
+
+@pytest.mark.parametrize("raw", [*map(made, DESCRIPTIONS), *OTHERS])
 def test_a_damaged_one_is_refused(raw: bytes) -> None:
     with pytest.raises(CorruptModel):
         serialized.unpack(raw)

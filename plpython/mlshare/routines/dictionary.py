@@ -8,6 +8,7 @@ from typing import Any
 
 from mlshare import catalog, errors
 from mlshare.routines.boundary import routine
+from mlshare.written import finite
 
 Rows = Iterator[tuple[Any, ...]]
 
@@ -71,7 +72,7 @@ def model_coefficients(model: str | None, partition: str | None) -> Rows:
     def rows(part: Any) -> Rows:
         for entry in part if isinstance(part, list) else ():
             if isinstance(entry, list) and len(entry) == _COEFFICIENT_COLUMNS:
-                yield (*map(_shown, entry[:3]), *map(_number, entry[3:]))
+                yield (*map(_shown, entry[:3]), *map(finite, entry[3:]))
 
     return _details(model, partition, "coefficients", rows)
 
@@ -79,7 +80,7 @@ def model_coefficients(model: str | None, partition: str | None) -> Rows:
 @routine
 def model_importances(model: str | None, partition: str | None) -> Rows:
     def rows(part: Any) -> Rows:
-        weighed = [(name, _number(value)) for name, value in _items(part)]
+        weighed = [(name, finite(value)) for name, value in _items(part)]
         ranked = sorted((pair for pair in weighed if pair[1] is not None), key=lambda pair: -(pair[1] or 0.0))
         yield from ((name, value, rank) for rank, (name, value) in enumerate(ranked, 1))
 
@@ -89,7 +90,7 @@ def model_importances(model: str | None, partition: str | None) -> Rows:
 @routine
 def model_global_statistics(model: str | None, partition: str | None) -> Rows:
     def rows(part: Any) -> Rows:
-        yield from ((n, _number(v), v if isinstance(v, str) else None) for n, v in _items(part))
+        yield from ((n, finite(v), v if isinstance(v, str) else None) for n, v in _items(part))
 
     return _details(model, partition, "global", rows)
 
@@ -125,10 +126,6 @@ def _details(model: str | None, partition: str | None, part: str, rows: Any, fai
 
 def _items(part: Any) -> list[tuple[str, Any]]:
     return list(part.items()) if isinstance(part, dict) else []
-
-
-def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _shown(value: Any) -> str | None:

@@ -158,13 +158,20 @@ def rename_model(model_name: str | None, new_model_name: str | None, versioned_m
 
 @routine
 def export_sermodel(model_data: bytes | None, model_name: str | None, partition_name: str | None) -> tuple[bytes]:
-    from mlshare import codec, serialized
+    from mlshare import codec
+
+    return (codec.pack(db.in_snapshot(lambda: _serialized(model_name, partition_name))),)
+
+
+def _serialized(model_name: str | None, partition_name: str | None) -> bytes:
+    from mlshare import serialized
 
     model = catalog.find(model_name, "SELECT", some=partition_name is not None)
     raw = transfer.whole_bytes(model) if partition_name is None else _partition_bytes(model, partition_name)
-    metadata = store.read_row(model)["model_metadata"] or {}
-    columns = (metadata.get("lineage") or {}).get("columns") or {}
-    return (codec.pack(serialized.pack(raw, columns, metadata.get("target_type"))),)
+    known = store.read_row(model)["model_metadata"] or {}
+    if partition_name is not None:  # how the whole was made is not for those who may have this part
+        known.pop("mining", None)
+    return serialized.pack(raw, known)
 
 
 def _partition_bytes(model: catalog.Model, name: str) -> bytes:

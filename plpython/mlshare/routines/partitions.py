@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from mlshare import db, errors, store
@@ -71,7 +72,12 @@ def ml_model_refresh_partitions(
     slots = partitions.new_slots(new, opened.trunk.next_id, _names(opened))
     slots += [_again(opened, g, key) for g, key in changed]
     if slots and (fallback := opened.directory.fallback):
-        slots.append(partitions.Slot(fallback.id, fallback.name, None, None))
+        if len(there) < len(opened.position):
+            db.notice(
+                f'partition "{fallback.name}" is of all rows: it stays as it is, for some keys are not in the query'
+            )
+        else:
+            slots.append(partitions.Slot(fallback.id, fallback.name, None, None))
     _build(opened, slices, slots)
     return iter(_actions(opened, slices, slots))
 
@@ -103,7 +109,14 @@ def _read(opened: Opened, data_query: str | None, search_path: str | None) -> Sl
     for column in trunk.keys:
         if column.name not in source:
             raise errors.MissingKeyColumn(column=column.name)
-    return partitions.read(source, partitions.key_columns(source, trunk.rules.columns), call.wanted)
+    key = partitions.key_columns(source, trunk.rules.columns)
+    for own, given in zip(trunk.keys, key, strict=True):
+        if own.kind != given.kind:
+            raise errors.FeatureTypeMismatch(column=own.name, type=source[own.name].type, expected=own.kind)
+    target = source[trunk.target]
+    if target.kind != trunk.target_kind:
+        raise errors.FeatureTypeMismatch(column=trunk.target, type=target.type, expected=trunk.target_kind)
+    return partitions.read(source, key, call.wanted)
 
 
 def _plan(opened: Opened) -> Any:
@@ -147,7 +160,7 @@ def named(directory: Directory, handle: str, name: str | None, key: str | None) 
         raise errors.InvalidArgument(argument="partition_name", reason="give either a name or a key")
     wanted = None if key is None else _key(directory, key)
     for partition in directory.partitions:
-        if partition.name == name if key is None else partition.key == wanted:
+        if partition.name == name if key is None else wanted is not None and partition.key == wanted:
             return partition
     raise errors.PartitionNotFound(partition=f'"{name}"' if key is None else f"with key {key}", handle=handle)
 
@@ -155,8 +168,10 @@ def named(directory: Directory, handle: str, name: str | None, key: str | None) 
 def _key(directory: Directory, text: str) -> Key | None:
     from mlshare import keys
 
-    columns, given = directory.trunk.keys, json.loads(text)
+    columns, given = directory.trunk.keys, json.loads(text, parse_float=Decimal)
     if isinstance(given, dict):
-        return keys.of_row(columns, given, text)
+        return keys.of_row(columns, given)
     values = given if isinstance(given, list) else [given]
-    return keys.of_row(columns, dict(zip((c.name for c in columns), values, strict=False)))
+    if len(values) != len(columns):
+        raise errors.InvalidArgument(argument="partition_key", reason=f"the key has {len(columns)} columns")
+    return keys.of_row(columns, dict(zip((c.name for c in columns), values, strict=True)))

@@ -6,11 +6,13 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from mlshare import catalog, db, errors, loading, store
 from mlshare.routines.boundary import routine
 
+_MOST_PARTITIONS = 1 << 30  # ever made of a model, by what an archive says
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _FORMATS = ("ONNX", "ONNXv1.0", "ONNXv2.0")
 # What an imported model may bring along for people to read; everything else is worked out anew.
@@ -27,17 +29,20 @@ _KEPT = (
 
 @routine
 def ml_model_export(model_handle: str | None, output_table_name: str | None) -> None:
-    model = catalog.find(model_handle, "SELECT")
     output = _new_table(output_table_name)
-    metadata = dict(store.read_row(model)["model_metadata"] or {})
-    pieces = _pieces(model, metadata)
-    metadata["chunks"] = len(pieces)
+    model, metadata, pieces = db.in_snapshot(lambda: _exported(catalog.find(model_handle, "SELECT")))
     db.run("create_export", output=output)
     for number, piece in enumerate(pieces, start=1):
         db.query("export_chunk", number, piece, json.dumps(metadata) if number == 1 else None, output=output)
     if not pieces:
         db.query("export_chunk", 0, None, json.dumps(metadata), output=output)
     store.touch(model)
+
+
+def _exported(model: catalog.Model) -> tuple[catalog.Model, dict[str, Any], list[bytes]]:
+    metadata = dict(store.read_row(model)["model_metadata"] or {})
+    pieces = _pieces(model, metadata)
+    return model, {**metadata, "chunks": len(pieces)}, pieces
 
 
 def _pieces(model: catalog.Model, metadata: dict[str, Any]) -> list[bytes]:
@@ -216,6 +221,8 @@ def _store_archive(schema: str, handle: str, metadata: Mapping[str, Any], raw: b
     row["model_metadata"]["partition_columns"] = [k.name for k in common.keys]
     store.insert(schema, row, chunks, digest)
     whole.store_partitions(schema, handle, opened)
+    last = max(row["partition_id"] for row in opened.partitions)
+    common = replace(common, next_id=max(last + 1, min(common.next_id, _MOST_PARTITIONS)))
     partitions.write_trunk(schema, db.current_user(), handle, common)
 
 
