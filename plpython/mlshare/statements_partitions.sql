@@ -52,9 +52,9 @@ FROM unnest($2, $3, $4, $5) AS o (partition_id, chunk_id, model_object, signatur
 DELETE FROM {schema}.model_partition WHERE model_handle = $1 AND partition_id = $2;
 
 -- digest_of_partitions(text)
-SELECT encode(sha256(convert_to(coalesce(string_agg(concat_ws(' ', partition_id, status, encode(digest, 'hex'), key, partition_name),
-                                                    E'\n' ORDER BY partition_id), ''), 'UTF8')), 'hex') AS digest
-FROM {schema}.model_partition WHERE model_handle = $1;
+SELECT encode(sha256(convert_to(coalesce(string_agg(p.line, E'\n' ORDER BY p.partition_id), ''), 'UTF8')), 'hex') AS digest
+FROM (SELECT partition_id, concat_ws(' ', partition_id, status, encode(digest, 'hex'), key, partition_name) AS line
+      FROM {schema}.model_partition WHERE model_handle = $1) AS p;
 
 -- lock_model(text)
 SELECT encode(model_digest, 'hex') AS digest FROM {schema}.model_catalog WHERE model_handle = $1 FOR NO KEY UPDATE;

@@ -221,7 +221,7 @@ def _store_archive(schema: str, handle: str, metadata: Mapping[str, Any], raw: b
     row["model_metadata"]["partition_columns"] = [k.name for k in common.keys]
     store.insert(schema, row, chunks, digest)
     whole.store_partitions(schema, handle, opened)
-    last = max(row["partition_id"] for row in opened.partitions)
+    last = max((row["partition_id"] for row in opened.partitions), default=0)
     common = replace(common, next_id=max(last + 1, min(common.next_id, _MOST_PARTITIONS)))
     partitions.write_trunk(schema, db.current_user(), handle, common)
 
