@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
@@ -17,8 +17,10 @@ PRIVILEGES: dict[str, frozenset[str]] = {  # what each privilege includes
     "SELECT": frozenset({"PREDICT", "SELECT"}),
     "ALTER": frozenset({"PREDICT", "SELECT", "ALTER"}),
 }
+_NONE: frozenset[str] = frozenset()  # what any other text includes: an owner can write what she likes
 SCHEMA_PREFIX = "ml_schema_"
 DOOR_PREFIX = "_as_owner_"
+_MADE_BY = ("create_model_catalog", "create_model_object_catalog", "create_model_partition", "create_model_privilege")
 _SEARCH_PATH = "pg_catalog, pg_temp"
 
 
@@ -121,10 +123,16 @@ def _shared(role: str, handle: str, owners: list[str] | None) -> list[Model]:
         return [m for m in models if m is not None]
     found = []
     for row in db.query("shared_doors", role):
-        # Anybody may share with anybody: a catalog that its owner broke must not hide those of others.
-        with contextlib.suppress(errors.CatalogError):
+        with unless_broken():
             found.append(_shared_by(row["owner"], role, handle))
     return [m for m in found if m is not None]
+
+
+@contextlib.contextmanager
+def unless_broken() -> Iterator[None]:
+    """For one of many catalogs. Anybody may share with anybody: one that its owner broke must not hide the others."""
+    with db.without_errors(), contextlib.suppress(errors.CatalogError):
+        yield
 
 
 def _shared_by(owner: str, role: str, handle: str) -> Model | None:
@@ -139,12 +147,12 @@ def _shared_by(owner: str, role: str, handle: str) -> Model | None:
 
 def granted(row: db.Row) -> tuple[frozenset[str], dict[int, frozenset[str]]]:
     """Privileges on a whole model and, by number, on single partitions, of a row with as_owner, privileges, partial."""
-    privileges = frozenset[str]().union(*(PRIVILEGES[p] for p in row["privileges"]))
+    privileges = _NONE.union(*(PRIVILEGES.get(p, _NONE) for p in row["privileges"]))
     if row["as_owner"]:
         privileges = PRIVILEGES["ALTER"]
     partial: dict[int, frozenset[str]] = {}
-    for number, _, privilege in (text.partition(" ") for text in row["partial"]):
-        partial[int(number)] = partial.get(int(number), frozenset()) | PRIVILEGES[privilege]
+    for number, _, privilege in (text.partition(" ") for text in row["partial"] if text):
+        partial[int(number)] = partial.get(int(number), _NONE) | PRIVILEGES.get(privilege, _NONE)
     return privileges, partial
 
 
@@ -174,7 +182,7 @@ _plain: dict[str, str] = {}
 def _require_plain(owner: str, statement: str) -> None:
     """Looks once in a statement of the client: what changes meanwhile is confined all the same."""
     if _plain.get(owner) != statement:
-        if not db.value("plain_catalog", SCHEMA_PREFIX + owner):
+        if not db.value("plain_catalog", SCHEMA_PREFIX + owner, *db.columns_made(*_MADE_BY)):
             raise _unusable(owner, "its tables were altered")
         _plain[owner] = statement
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, TypeVar
 
@@ -16,6 +17,7 @@ T = TypeVar("T")
 Row = dict[str, Any]
 
 _HEADER = re.compile(r"^-- (\w+)\(([^)]*)\)\s*$", re.MULTILINE)
+_COLUMN = re.compile(r"^    ([a-z_]+) +([a-z0-9]+)", re.MULTILINE)
 
 
 @cache
@@ -63,11 +65,22 @@ def not_there() -> tuple[type[Exception], ...]:
     return found.UndefinedTable, found.InvalidSchemaName, found.InsufficientPrivilege
 
 
-def unreadable() -> tuple[type[Exception], ...]:
-    """Errors of a catalog whose tables are not what they were made as."""
-    found = plpy.spiexceptions
-    altered = (found.UndefinedColumn, found.UndefinedFunction, found.DatatypeMismatch, found.AmbiguousFunction)
-    return *not_there(), *altered, found.CannotCoerce, found.InvalidTextRepresentation
+@contextmanager
+def without_errors() -> Iterator[None]:
+    """Ends the block at an error of the database, but not at one that is meant for the whole transaction or session."""
+    try:
+        yield
+    except plpy.SPIError as error:
+        if error.sqlstate[:2] in ("40", "57"):  # run it again; canceled, or shut down
+            raise
+
+
+@cache
+def columns_made(*statements: str) -> tuple[list[str], list[str], list[str]]:
+    """Tables, names and types of the columns that such statements make, which have a line each."""
+    found = [(name, *column) for name in statements for column in _COLUMN.findall(_statements()[name][0])]
+    tables, names, types = zip(*found, strict=True)
+    return [t.removeprefix("create_") for t in tables], list(names), list(types)
 
 
 def one(name: str, *args: Any, **parts: str) -> Row | None:

@@ -55,13 +55,10 @@ def visible(scope: Scope) -> Iterator[Seen]:
 
 
 def _rows_of(owner: str, role: str) -> list[db.Row]:
-    """The models of somebody else: none, if the catalog is broken. It must not hide those of others."""
-    try:
+    """The models of somebody else: none, if the catalog is broken."""
+    with catalog.unless_broken():
         return catalog.as_owner(owner, lambda schema: db.query("listed_models", role, schema=schema))
-    except errors.CatalogError:
-        return []
-    except db.unreadable():
-        return []
+    return []
 
 
 def _seen(owner: str, own: bool, rows: list[db.Row]) -> Iterator[Seen]:
@@ -183,12 +180,9 @@ def _reading(seen: Seen, statement: str, *arguments: Any) -> list[db.Row]:
 
     if seen.model.own:
         return catalog.reading(seen.model, work)
-    try:
+    with catalog.unless_broken():
         return catalog.reading(seen.model, work)
-    except errors.CatalogError:
-        return []
-    except db.unreadable():
-        return []
+    return []
 
 
 # --- details of one model ------------------------------------------------------------------------
@@ -225,7 +219,7 @@ def details(model: Model, partition: str | None, part: str) -> Iterator[tuple[st
 def _json(text: Any) -> Any:
     try:
         return json.loads(text) if isinstance(text, str) else None
-    except RecursionError:
+    except (RecursionError, ValueError):  # as of numbers with too many digits
         return None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import Any
 
 from mlshare import catalog, db, errors
@@ -66,6 +65,6 @@ def privileges() -> list[dict[str, Any]]:
     if db.value("own_catalog", role):
         found += db.query("shared_privileges", role, schema=db.quote_ident(SCHEMA_PREFIX + role))
     for row in db.query("shared_doors", role):
-        with contextlib.suppress(errors.CatalogError):
+        with catalog.unless_broken():
             found += catalog.as_owner(row["owner"], lambda schema: db.query("shared_privileges", role, schema=schema))
     return found

@@ -53,9 +53,10 @@ SELECT count(*) = 4 AS own FROM pg_namespace AS n JOIN pg_class AS c ON c.relnam
 WHERE n.nspname = sys._catalog_schema($1) AND pg_get_userbyid(n.nspowner) = $1 AND pg_get_userbyid(c.relowner) = $1
   AND c.relname IN ('model_catalog', 'model_object_catalog', 'model_partition', 'model_privilege');
 
--- plain_catalog(name)
+-- plain_catalog(name, name[], name[], regtype[])
 -- Tables that read as data: no view, rule, policy for the owner, child table, generated column, foreign type,
 -- trigger; nor an expression of an index, of statistics or of a constraint, which the planner may evaluate.
+-- They can be read, and have at least the columns given by their tables, names and types.
 SELECT count(*) = 4 AS plain FROM pg_namespace AS n JOIN pg_class AS c ON c.relnamespace = n.oid
 WHERE n.nspname = $1 AND pg_get_userbyid(n.nspowner) = current_user AND pg_get_userbyid(c.relowner) = current_user
   AND c.relname IN ('model_catalog', 'model_object_catalog', 'model_partition', 'model_privilege')
@@ -66,7 +67,11 @@ WHERE n.nspname = $1 AND pg_get_userbyid(n.nspowner) = current_user AND pg_get_u
                   WHERE k.conrelid = c.oid AND k.contype = 'c' AND d.objid = k.oid AND d.refclassid <> 'pg_class'::regclass)
   AND NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal)
   AND NOT EXISTS (SELECT FROM pg_attribute AS a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-                  AND (a.attgenerated <> '' OR a.atttypid >= 16384));
+                  AND (a.attgenerated <> '' OR a.atttypid >= 16384))
+  AND NOT EXISTS (SELECT FROM unnest($2, $3, $4) AS w (relname, attname, type) WHERE w.relname = c.relname
+                  AND NOT EXISTS (SELECT FROM pg_attribute AS a WHERE a.attrelid = c.oid AND a.attname = w.attname
+                                  AND a.atttypid = w.type))
+  AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT');
 
 -- create_catalog_schema()
 SELECT sys._create_catalog_schema();

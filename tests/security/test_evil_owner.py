@@ -193,10 +193,65 @@ def test_her_code_never_runs_for_others(arena: Arena, plot: str) -> None:
     arena.nothing_ran()
 
 
-def test_a_broken_catalog_does_not_hide_the_models_of_others(arena: Arena) -> None:
-    arena.run("mallory", *PLOTS["catalog_is_a_view"])
+PRIVILEGES = f"{CATALOG}.model_privilege"
+UNCHECKED = f"ALTER TABLE {PRIVILEGES} DROP CONSTRAINT model_privilege_privilege_check"
+DAMAGE: dict[str, list[str]] = {
+    "a_view": PLOTS["catalog_is_a_view"],
+    "no_right_to_read": [f"REVOKE SELECT ON {MODELS} FROM <mallory>"],
+    "no_right_to_schema": [f"REVOKE USAGE ON SCHEMA {CATALOG} FROM <mallory>"],
+    "no_digest": [f"ALTER TABLE {MODELS} DROP model_digest"],
+    "digest_as_text": [f"ALTER TABLE {MODELS} ALTER model_digest TYPE text"],
+    "no_partitions": [f"ALTER TABLE {PRIVILEGES} DROP partition_id CASCADE"],
+    "unknown_privilege": [UNCHECKED, f"UPDATE {PRIVILEGES} SET privilege = 'X' WHERE privilege = 'ALTER'"],
+    "unknown_privilege_on_partition": [
+        UNCHECKED,
+        f"ALTER TABLE {PRIVILEGES} DROP CONSTRAINT model_privilege_model_handle_partition_id_fkey",
+        f"UPDATE {PRIVILEGES} SET privilege = 'X', partition_id = 1 WHERE privilege = 'ALTER'",
+    ],
+    "null_privilege_on_partition": [
+        f"ALTER TABLE {PRIVILEGES} ALTER privilege DROP NOT NULL",
+        f"ALTER TABLE {PRIVILEGES} DROP CONSTRAINT model_privilege_model_handle_partition_id_fkey",
+        f"UPDATE {PRIVILEGES} SET privilege = NULL, partition_id = 1 WHERE privilege = 'ALTER'",
+    ],
+    "unknown_grantee": [
+        f"DROP POLICY own_rows ON {PRIVILEGES}",
+        f"DROP POLICY may_see ON {MODELS}; DROP POLICY may_update ON {MODELS}; DROP POLICY may_delete ON {MODELS}",
+        *(
+            f"DROP POLICY {p} ON {CATALOG}.{t}"
+            for t in ("model_object_catalog", "model_partition")
+            for p in ("may_see", "may_insert", "may_update", "may_delete")
+        ),
+        f"ALTER TABLE {PRIVILEGES} ALTER grantee TYPE name USING 'no ' || grantee::text",
+    ],
+    "columns_as_text": [f"ALTER TABLE {MODELS} ALTER column_names TYPE text USING '['"],
+    "moment_as_text": [f"ALTER TABLE {MODELS} ALTER build_timestamp TYPE text USING 'soon'"],
+    "moment_of_grant_as_text": [f"ALTER TABLE {PRIVILEGES} ALTER granted_at TYPE text USING 'soon'"],
+    "size_as_text": [
+        f"ALTER TABLE {MODELS} ALTER model_object_size DROP DEFAULT",
+        f"ALTER TABLE {MODELS} ALTER model_object_size TYPE text USING 'large'",
+    ],
+    "number_with_too_many_digits": [f"UPDATE {MODELS} SET model_metadata = '{{\"training_time\": 1e5000}}'"],
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_broken_catalog_does_not_hide_the_models_of_others(arena: Arena, damage: str) -> None:
+    arena.run("mallory", *DAMAGE[damage])
     assert not arena.attempt("reader", 'SELECT sys.ml_predict_row(\'{"a": 1, "b": 2, "c": "p"}\', \'m\')').refused
-    assert not arena.attempt("reader", "TABLE sys.ml_model_privileges").refused
+    assert arena["owner"] in arena.attempt("reader", "TABLE sys.ml_model_privileges").text
+    for role, scope in (("reader", "all"), (None, "dba")):
+        for view in ("models", "model_attributes", "model_settings", "model_partitions"):
+            seen = arena.attempt(role, f"TABLE sys.{scope}_mining_{view}")
+            assert not seen.refused, seen.text
+            assert view in ("model_settings", "model_partitions") or arena["owner"] in seen.text
+
+
+def test_what_ends_a_statement_is_no_broken_catalog(arena: Arena) -> None:
+    mallory, reader = arena.session("mallory"), arena.of("reader")
+    reader.execute("SET statement_timeout = '500ms'")
+    with mallory.transaction():
+        mallory.execute(arena.fill(f"LOCK TABLE {MODELS}").encode())
+        assert arena.attempt(reader, f"SELECT sys.ml_predict_row('{ROW}', 'm')").sqlstate == "57014"
 
 
 @pytest.mark.parametrize("victim", ["other", "postgres"])
