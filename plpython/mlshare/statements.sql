@@ -172,11 +172,6 @@ WHERE model_handle = $1 AND partition_id = ANY ($2);
 SELECT partition_id, chunk_id, model_object, signature FROM {schema}.model_object_catalog
 WHERE model_handle = $1 AND partition_id = ANY ($2) ORDER BY partition_id, chunk_id;
 
--- next_handle(text)
-SELECT n FROM generate_series(extract(epoch FROM clock_timestamp())::bigint,
-                              extract(epoch FROM clock_timestamp())::bigint + 1000) AS n
-WHERE NOT EXISTS (SELECT FROM {schema}.model_catalog WHERE model_handle = $1 || n) LIMIT 1;
-
 -- insert_model(text, text, text, text, text, jsonb, jsonb, jsonb, text, bigint, bytea)
 INSERT INTO {schema}.model_catalog (model_handle, target_column_name, train_table_name, model_type, task, column_names,
     model_explanation, model_metadata, notes, model_object_size, model_digest)

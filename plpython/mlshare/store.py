@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import secrets
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -81,7 +83,8 @@ def new_handle(schema: str, handle: str | None, table: str) -> str:
     """The handle for a new model: the one given, if it is good and new, or schema.table_role_number."""
     if handle is None:
         stem = f"{table}_{db.current_user()}_".replace("@", "_").replace('"', "")[-230:]
-        return stem + str(db.value("next_handle", stem, schema=schema))
+        # The second, and digits that tell apart what begins in it: others are not to be seen before they end.
+        return f"{stem}{int(time.time())}{secrets.randbelow(10**9):09}"
     if not 1 <= len(handle) <= 255 or "@" in handle or not handle.isprintable():
         raise errors.InvalidHandle(handle=handle, reason="it must be 1 to 255 printable characters without @")
     if db.value("handle_exists", handle, schema=schema):

@@ -102,7 +102,7 @@ def test_a_handle_is_made_up(made: World, owner: psycopg.Connection) -> None:
     second = calls.train(owner, training.table, training.target, training.options)
     assert first != second
     for handle in (first, second):
-        assert re.fullmatch(rf"shop\.goods_{made.owner}_\d{{10}}", handle)
+        assert re.fullmatch(rf"shop\.goods_{made.owner}_\d{{19}}", handle)
         assert calls.predict_row(owner, {"a": 1, "b": 2, "c": "p"}, handle)["Prediction"] in (1, 2, 30)
 
 

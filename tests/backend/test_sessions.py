@@ -157,6 +157,25 @@ def test_two_trainings_of_one_handle(made: World, fresh: Database) -> None:
     assert calls.handles(first) >= {"same"}
 
 
+def test_made_up_handles_of_one_second(made: World, fresh: Database) -> None:
+    first, second = fresh.connect(made.owner), fresh.connect(made.owner)
+    calls.export(first, "t_int", "shop.sent")
+    begun = threading.Event()
+
+    def late() -> str:
+        begun.set()
+        return calls.import_table(second, "shop", "sent")
+
+    with ThreadPoolExecutor(1) as pool:
+        with first.transaction():
+            taken = {calls.import_table(first, "shop", "sent") for _ in range(20)}
+            other = pool.submit(late)
+            begun.wait()
+            threading.Event().wait(1)
+        assert calls.handles(first) >= {*taken, other.result()}
+    assert len(taken) == 20
+
+
 @pytest.mark.parametrize("mode", ["READ ONLY", "ISOLATION LEVEL SERIALIZABLE READ ONLY DEFERRABLE"])
 def test_scoring_in_a_read_only_transaction(made: World, fresh: Database, mode: str) -> None:
     connection = fresh.connect(made.owner)
