@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mlshare import metrics, sampling
 from mlshare.encoding import Layout
-from mlshare.errors import MetricUndefined, NoEstimatorLeft
+from mlshare.errors import MetricUndefined, NoEstimatorLeft, TrainingDataError
 from mlshare.estimators.base import Choice, Estimator, Fitted, Held, Number, Params, Problem, Space
 
 Floats = NDArray[np.float64]
@@ -31,6 +31,13 @@ _FEWEST = (4, 2)
 _AT_ONCE = 2  # fixed, so that the proposals do not depend on the number of threads
 _FINALISTS = 4
 _HELD = 0.25
+
+
+def _never(_: Any = None) -> Any:
+    raise NoEstimatorLeft()
+
+
+_UNFITTED = Fitted(predict=_never, to_onnx=_never)  # of trials that failed, which are not chosen
 
 
 @dataclass(frozen=True)
@@ -102,7 +109,7 @@ class Search:
         self.folded = len(data.y) <= _FOLD_ROWS and data.cells <= _ORDINARY
         self.trials = self._affordable()[: len(candidates)]
         self.planned = len(candidates) + sum(self.trials)
-        self.undefined: MetricUndefined | None = None
+        self.failure: MetricUndefined | TrainingDataError | None = None
 
     def _affordable(self) -> tuple[int, ...]:
         """Numbers of trials: fewer where each takes long, counted in cells so that the search stays deterministic."""
@@ -115,7 +122,7 @@ class Search:
         return self.deadline is not None and time.monotonic() >= self.deadline
 
     def run(self) -> Outcome:
-        """Search; raises MetricUndefined when the metric never had a value."""
+        """Search; raises MetricUndefined or TrainingDataError when no trial got a value."""
         parts = self._parts(FIRST_ROWS)
         ranked: list[Trial] = []
         for estimator in self.candidates:
@@ -124,8 +131,8 @@ class Search:
             ranked.append(self._report(self._trial(estimator, estimator.first, parts)))
         ranked.sort(key=lambda t: -t.score)
         best = self._deepen(ranked)
-        if best.score == -np.inf and self.undefined is not None:
-            raise self.undefined
+        if best.score == -np.inf and self.failure is not None:
+            raise self.failure
         return Outcome(best, self.done, self.late())
 
     def _deepen(self, ranked: list[Trial]) -> Trial:
@@ -217,11 +224,12 @@ class Search:
     def _run(self, estimator: Estimator, params: Params, train: Rows, held: Rows) -> tuple[Fitted, float]:
         data = self.data
         x, y = data.x[estimator.layout][held], data.y[held]
-        fitted = data.fit(estimator, params, train, Held(x, y, self.late))
+        fitted = _UNFITTED
         try:
+            fitted = data.fit(estimator, params, train, Held(x, y, self.late))
             score = metrics.score(data.metric, data.problem.task, y, fitted.predict(x))
-        except MetricUndefined as error:
-            self.undefined = error
+        except (MetricUndefined, TrainingDataError) as error:
+            self.failure = error
             return fitted, -np.inf
         return fitted, score if np.isfinite(score) else -np.inf
 

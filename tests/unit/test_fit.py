@@ -12,6 +12,8 @@ import pytest
 from mlshare import errors, fit, modelfile, search
 from mlshare.encoding import Encoder
 from mlshare.estimators import registry
+from mlshare.estimators.base import Estimator, Fitted
+from mlshare.search import Data
 from mlshare.table import Table
 from unit.learning import FEATURES, mixed, numbers, only, strings
 
@@ -156,6 +158,35 @@ def test_huge_numbers() -> None:
     table = Table((numbers("x", (x * 1e100).tolist()), numbers("y", (x * 1e12 + 1e15).tolist())))
     for name in ("LinearRegression", "RandomForestRegressor", "LGBMRegressor", "XGBRegressor"):
         _train(table, "y", "regression", model_list=[name])
+
+
+@pytest.mark.parametrize(("start", "step"), [(2024112200000000, 1), (4 * 10**18, 100)])
+def test_long_numbers_that_differ_little(start: int, step: int) -> None:
+    table = only(mixed(200), "a", "two", "amount")
+    table = Table((*table.columns, numbers("long", [float(start + step * n) for n in range(200)])))
+    for target, task, names in (
+        ("two", "classification", ("LogisticRegression", "LinearSVC", "SVC", "GaussianNB")),
+        ("amount", "regression", ("LinearRegression", "LinearSVR", "SVR")),
+    ):
+        for name in names:
+            result, _ = _train(table, target, task, model_list=[name], exclude_column_list=["amount", "two"])
+            assert result["training_score"] > -np.inf
+
+
+def test_an_algorithm_that_cannot_be_fitted_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = only(mixed(200), "a", "two")
+    tried = Data.fit
+
+    def fit_some(data: Data, estimator: Estimator, *rest: Any) -> Fitted:
+        if estimator.name != "GaussianNB":
+            raise errors.TrainingDataError(reason="not for this one")
+        return tried(data, estimator, *rest)
+
+    monkeypatch.setattr(Data, "fit", fit_some)
+    result, _ = _train(table, "two", "classification", model_list=["SVC", "GaussianNB"])
+    assert result["algorithm_name"] == "GaussianNB"
+    with pytest.raises(errors.TrainingDataError, match="not for this one"):
+        _train(table, "two", "classification", model_list=["SVC"])
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ def scaled(problem: Problem, x: Floats, weights: Floats | None) -> Scaling:
     Raises TrainingDataError if it does with numbers so large that their squares, and libraries, lose their way.
     """
     if problem.scaled:
-        return Scaling.of(x, weights)
+        return Scaling.of_columns(x, weights)
     if np.abs(x).max(initial=0.0) > _LARGEST:
         raise TrainingDataError(
             reason=f"it holds numbers above {_LARGEST:g}, and is not to be standardised",
