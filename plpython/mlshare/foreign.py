@@ -26,7 +26,11 @@ _TYPES: dict[str, Any] = {
     "bool": np.bool_,
     "string": np.object_,
 }
-_LIMITS = {"int64": 2.0**63, "int32": 2.0**31}
+_RANGES = {
+    "int64": (1 - 2.0**53, 2.0**53 - 1),  # beyond, a float64 may stand for another number
+    "int32": (-(2.0**31), 2.0**31 - 1),
+    "bool": (0.0, 1.0),
+}
 
 
 class Adapter:
@@ -208,8 +212,8 @@ def _cast(values: Floats, wanted: ColumnInput) -> NDArray[Any]:
     """The values in the graph's type; a NULL or a value that the type cannot hold is an error."""
     if wanted.dtype in ("float32", "float64"):
         return values.astype(_TYPES[wanted.dtype])
-    limit = _LIMITS.get(wanted.dtype, 2.0)
-    wrong = np.isnan(values) | (values != np.trunc(values)) | (values < -limit) | (values >= limit)
+    least, greatest = _RANGES[wanted.dtype]
+    wrong = np.isnan(values) | (values != np.trunc(values)) | (values < least) | (values > greatest)
     if wrong.any():
         value = values[wrong][0].item()
         text = "NULL" if math.isnan(value) else repr(value)

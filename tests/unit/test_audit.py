@@ -185,7 +185,7 @@ def test_one_input_per_column() -> None:
     ages = Column("age", "numeric", values=np.array([10.0, 20.0, 30.0]))
     np.testing.assert_allclose(scorer.predict(Table((job, ages))).values, [11.0, 22.0, 30.0])
     np.testing.assert_allclose(scorer.answer({"age": 10, "job": "clerk"}).as_prediction().values, [11.0])
-    for value in (None, 1.5, "x", 2**70):
+    for value in (None, 1.5, "x", 2**53, 2**53 + 1, -(2**53) - 1, 2**70):
         with pytest.raises(errors.InvalidFeatureValue):
             scorer.answer({"age": value, "job": "clerk"})
     with pytest.raises(errors.MissingFeature):
