@@ -160,6 +160,8 @@ def read_row(model: Model) -> dict[str, Any]:
         raise errors.ModelNotFound(handle=model.handle)
     for column in ("column_names", "model_explanation", "model_metadata"):
         row[column] = json.loads(row[column]) if row[column] else None
+    if not isinstance(row["model_metadata"], dict | None):  # an owner can write what she likes
+        row["model_metadata"] = {}
     return row
 
 

@@ -246,6 +246,14 @@ def test_a_broken_catalog_does_not_hide_the_models_of_others(arena: Arena, damag
             assert view in ("model_settings", "model_partitions") or arena["owner"] in seen.text
 
 
+def test_metadata_that_are_no_object_are_none(arena: Arena) -> None:
+    for n, metadata in enumerate(("[1]", '"text"', "7", "null")):
+        arena.run("mallory", f"UPDATE {MODELS} SET model_metadata = '{metadata}'")
+        for statement in ACTS[:-1]:
+            outcome = arena.attempt("reader", statement.replace("{n}", str(n)))
+            assert outcome.sqlstate != "38000", outcome.text
+
+
 def test_what_ends_a_statement_is_no_broken_catalog(arena: Arena) -> None:
     mallory, reader = arena.session("mallory"), arena.of("reader")
     reader.execute("SET statement_timeout = '500ms'")
