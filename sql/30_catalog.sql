@@ -26,6 +26,8 @@ BEGIN
         RAISE EXCEPTION 'role "%" cannot have a model catalog: its name is longer than 53 bytes', role
             USING ERRCODE = 'ML006', HINT = 'Rename the role, or let a role with a shorter name own the models.';
     END IF;
+    -- IF NOT EXISTS looks before it waits for another session of the role: whoever is second waits first.
+    PERFORM pg_advisory_xact_lock(hashtext('mlshare'), quote_ident(role)::regrole::oid::integer);
     EXECUTE format('CREATE SCHEMA IF NOT EXISTS %I AUTHORIZATION %I', sys._catalog_schema(role), role);
     -- The door through which the role's shared models are read by others: it runs as the role, takes nothing and
     -- returns nothing. What to do was left in memory by a routine that checks privileges; see docs/security.md.

@@ -157,6 +157,19 @@ def test_two_trainings_of_one_handle(made: World, fresh: Database) -> None:
     assert calls.handles(first) >= {"same"}
 
 
+def test_two_sessions_of_a_newcomer(made: World, fresh: Database) -> None:
+    first, second = fresh.connect(made.other), fresh.connect(made.other)
+    begin = "CALL sys.ml_create_or_upgrade_catalog()"
+    with ThreadPoolExecutor(1) as pool:
+        with first.transaction():
+            first.execute(begin)
+            late = pool.submit(second.execute, begin)
+            threading.Event().wait(1)
+            assert not late.done()
+        late.result()
+    assert calls.handles(second) == set()
+
+
 def test_made_up_handles_of_one_second(made: World, fresh: Database) -> None:
     first, second = fresh.connect(made.owner), fresh.connect(made.owner)
     calls.export(first, "t_int", "shop.sent")
