@@ -248,6 +248,12 @@ class CatalogError(MlshareError):
     sqlstate = "ML203"
 
 
+class ReadOnlyTransaction(MlshareError):
+    """models cannot be stored in a read-only transaction"""
+
+    sqlstate = "25006"
+
+
 class ModelNotReady(MlshareError):
     """model "{handle}" is not ready"""
 

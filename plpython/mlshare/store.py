@@ -80,7 +80,12 @@ def _create_tables(schema: str) -> None:
 
 
 def new_handle(schema: str, handle: str | None, table: str) -> str:
-    """The handle for a new model: the one given, if it is good and new, or schema.table_role_number."""
+    """The handle for a new model: the one given, if it is good and new, or schema.table_role_number.
+
+    Errors: ReadOnlyTransaction, before any work for what could not be stored; InvalidHandle, ModelExists.
+    """
+    if db.value("read_only"):
+        raise errors.ReadOnlyTransaction()
     if handle is None:
         stem = f"{table}_{db.current_user()}_".replace("@", "_").replace('"', "")[-230:]
         # The second, and digits that tell apart what begins in it: others are not to be seen before they end.

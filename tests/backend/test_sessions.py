@@ -199,6 +199,9 @@ def test_scoring_in_a_read_only_transaction(made: World, fresh: Database, mode: 
     connection.execute("CALL sys.ml_model_load('t_int')")
     with refused(connection, "25006"):
         calls.predict_table(connection, "shop.goods", "t_int", "shop.out")
+    training = world.goods("t_int")
+    with refused(connection, "25006", "models cannot be stored in a read-only transaction"):
+        calls.train(connection, training.table, training.target, training.options, "new")
     connection.execute("COMMIT")
 
 
