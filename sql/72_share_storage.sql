@@ -140,7 +140,9 @@ CREATE OR REPLACE FUNCTION mlshare_share.storage_allowed(uri text) RETURNS boole
 LANGUAGE sql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-    SELECT coalesce(bool_or(starts_with(uri, root)), false)
+    -- A directory on disk has its name without escapes: what they would hide is not allowed at all.
+    SELECT coalesce(bool_or(starts_with(uri, CASE WHEN root LIKE '%/' THEN root ELSE root || '/' END)), false)
+           AND uri !~* '%(2e|2f|5c|00)'
     FROM string_to_table(mlshare_share.setting_value('storage_roots'), ' ') AS root WHERE root <> '';
 END;
 COMMENT ON FUNCTION mlshare_share.storage_allowed(text) IS 'Whether the setting storage_roots lets a storage link have that URI';

@@ -114,6 +114,19 @@ def test_errors(owner: psycopg.Connection) -> None:
     assert one(owner, "SELECT count(*) FROM flower") == 0
 
 
+def test_storage_roots_are_left_by_no_escape_and_no_longer_name(
+    owner: psycopg.Connection, sharing: Database, place: Path
+) -> None:
+    with sharing.connect() as admin:
+        setting(admin, "storage_roots", f"file://{place}")
+    create = "CALL dbms_share.create_cloud_storage_link('L2', %s)"
+    for wrong in ("/%2e%2e/outside/", "/.%2E/", "/a%2f..%2foutside/", "/a%5c", "/a%00", "-private/"):
+        refused(owner, "42501", create, f"file://{place}{wrong}")
+        row = "UPDATE mlshare_share.storage_link SET uri = %s"
+        refused(owner, "42501", row, f"file://{place}{wrong}".rstrip("/") + "/")
+    owner.execute(create, (f"file://{place}/a%20b/",))
+
+
 def test_a_recipients_properties(owner: psycopg.Connection, sharing: Database) -> None:
     owner.execute("CALL dbms_share.create_share_recipient('bob')")
     update = "CALL dbms_share.update_recipient_property('bob', %s, %s)"
