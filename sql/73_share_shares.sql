@@ -97,7 +97,7 @@ BEGIN
         WHEN 'LOG_LEVEL' THEN value ~ '^[0-3]$'
         WHEN 'JOB_DOP' THEN value ~ '^[1-5]$'
         WHEN 'URL_LIFETIME' THEN value ~ '^[0-9]{1,6}$' AND value::int BETWEEN 60 AND 604800
-        WHEN 'PUBLISH_INTERVAL' THEN mlshare_share.check_duration(lower(property), value) IS NOT NULL
+        WHEN 'PUBLISH_INTERVAL' THEN mlshare_share.check_duration(lower(property), value) <= '10 years'
         WHEN 'RETENTION' THEN value ~ '^[0-9]{1,6}$' AND value::int >= 1
         WHEN 'NUMERIC' THEN upper(value) IN ('DOUBLE', 'STRING')
         WHEN 'NON_FINITE' THEN upper(value) IN ('NULL', 'ERROR')

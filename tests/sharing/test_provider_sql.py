@@ -88,6 +88,7 @@ ERRORS = [
     ("ML605", "CALL dbms_share.update_share_property('iris', 'compression', 'lzma')"),
     ("ML605", "CALL dbms_share.update_share_property('iris', 'split_size', '1')"),
     ("ML605", "CALL dbms_share.update_share_property('iris', 'publish_interval', 'soon')"),
+    ("ML605", "CALL dbms_share.update_share_property('iris', 'publish_interval', '293000 years')"),
     ("ML607", "CALL dbms_share.create_cloud_storage_link('L2', 'ftp://x/')"),
     ("ML607", "CALL dbms_share.create_cloud_storage_link('L2', 'file:///a/../b')"),
     ("42501", "CALL dbms_share.create_cloud_storage_link('L2', 'file:///etc/')"),

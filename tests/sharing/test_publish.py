@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+import time
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -14,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from fix_db import Database
+from mlshare_server.worker.main import STATEMENTS
 from sharing.conftest import files, home, wait_for
 from sharing.test_provider_sql import one, refused, rows
 
@@ -355,6 +357,32 @@ def test_scheduled_publishing(owner: psycopg.Connection) -> None:
     owner.execute("CALL dbms_share.update_share_property('s', 'publish_interval', '1 second')")
     wait_for(lambda: (one(owner, "SELECT current_version FROM sys.user_shares") or 0) >= 2)
     owner.execute("CALL dbms_share.update_share_property('s', 'publish_interval', NULL)")
+
+
+@pytest.mark.parametrize(
+    ("moment", "interval"),
+    [("-infinity", "1 day"), ("infinity", "soon"), ("2000-01-01", "293000 years"), ("4000-01-01 BC", "-293000 years")],
+)
+def test_no_schedule_stops_the_worker(owner: psycopg.Connection, moment: str, interval: str) -> None:
+    change = (
+        "UPDATE mlshare_share.share SET next_publish = %s, "
+        "properties = jsonb_build_object('PUBLISH_INTERVAL', %s::text)"
+    )
+    owner.execute(change, (moment, interval))
+    owner.execute("CALL dbms_share.publish_share('s')")
+    statuses = "SELECT DISTINCT status FROM sys.user_share_jobs"
+    wait_for(lambda: rows(owner, statuses) == [("COMPLETED",)])
+    # Beyond the next look at what is due.
+    time.sleep(1.5)
+    owner.execute("CALL dbms_share.publish_share('s')")
+    wait_for(lambda: rows(owner, statuses) == [("COMPLETED",)])
+
+
+def test_an_error_in_scheduling_stops_no_job(owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    for statement in ("schedule", "next_publish"):
+        monkeypatch.setitem(STATEMENTS, statement, "SELECT 1 / 0")
+    time.sleep(1.5)
+    publish(owner)
 
 
 def test_storage_is_really_tried(owner: psycopg.Connection, place: Path) -> None:

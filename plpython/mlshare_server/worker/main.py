@@ -102,7 +102,7 @@ class Worker:
         """Until a notification, the end of a job, or the next tick."""
         import select
 
-        due = connection.execute(STATEMENTS["next_publish"]).fetchone()
+        due = self._schedule(connection, "next_publish")
         seconds = self.tick if due is None or due.seconds is None else min(self.tick, max(due.seconds, 0.05))
         ready, _, _ = select.select([connection.fileno(), self._wake_up], [], [], seconds)
         if self._wake_up in ready:
@@ -110,9 +110,20 @@ class Worker:
         for _ in connection.notifies(timeout=0):
             pass
 
+    def _schedule(self, connection: psycopg.Connection[Any], statement: str) -> Any:
+        """The first row of a statement about shares that are due; what one owner wrote there stops nobody's jobs."""
+        try:
+            cursor = connection.execute(STATEMENTS[statement])
+            return cursor.fetchone() if cursor.description else None
+        except psycopg.OperationalError:
+            raise
+        except psycopg.Error as error:
+            log.warning("%s: %s", statement, str(error).strip())
+            return None
+
     def _look_around(self, connection: psycopg.Connection[Any]) -> None:
         """Jobs of dead workers go back into the queue, shares that are due go into it."""
-        connection.execute(STATEMENTS["schedule"])
+        self._schedule(connection, "schedule")
         for row in connection.execute(STATEMENTS["running"]).fetchall():
             if row.job_id in self.running:
                 continue

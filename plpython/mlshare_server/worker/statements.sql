@@ -35,8 +35,10 @@ UPDATE mlshare_share.job AS j SET status = 'QUEUED' WHERE j.job_id = %(job_id)s 
 -- schedule()
 WITH due AS (
     UPDATE mlshare_share.share AS s
-    SET next_publish = greatest(s.next_publish + mlshare_share.duration(s.properties ->> 'PUBLISH_INTERVAL'), now())
-    WHERE s.next_publish <= now() AND s.properties ? 'PUBLISH_INTERVAL'
+    -- Both columns are the owner's to write.
+    SET next_publish = greatest(now(), s.next_publish + greatest('1 second', least('10 years',
+                                mlshare_share.duration(s.properties ->> 'PUBLISH_INTERVAL'))))
+    WHERE s.next_publish <= now() AND isfinite(s.next_publish) AND s.properties ? 'PUBLISH_INTERVAL'
     RETURNING s.share_id, s.owner)
 INSERT INTO mlshare_share.job (owner, kind, share_id, arguments)
 SELECT due.owner, 'PUBLISH', due.share_id, '{"scheduled": true}' FROM due
@@ -44,7 +46,8 @@ WHERE NOT EXISTS (SELECT FROM mlshare_share.job AS j WHERE j.share_id = due.shar
   AND EXISTS (SELECT FROM mlshare_share.share_table AS t WHERE t.share_id = due.share_id);
 
 -- next_publish()
-SELECT extract(epoch FROM min(s.next_publish) - clock_timestamp())::float8 AS seconds FROM mlshare_share.share AS s;
+SELECT extract(epoch FROM min(s.next_publish) - clock_timestamp())::float8 AS seconds FROM mlshare_share.share AS s
+WHERE isfinite(s.next_publish);
 
 -- progress(job_id, num_rows, size)
 UPDATE mlshare_share.job AS j SET num_rows = %(num_rows)s, size = %(size)s WHERE j.job_id = %(job_id)s
