@@ -243,6 +243,9 @@ def test_limit_and_predicates_only_prune(demo: Shop, reader: Readers) -> None:
     assert files({"predicateHints": ["id >= 6 AND id IS NOT NULL", "nonsense ((("]}) == everything[1:]
     # A limit counts rows that a predicate may still drop, so it does not count with one.
     assert files({"limitHint": 1, "predicateHints": ["id >= 1"]}) == everything
+    assert files({"limitHint": 1, "predicateHints": ["SPECIES LIKE '%9'"]}) == everything
+    assert files({"limitHint": 1, "jsonPredicateHints": "{"}) == everything
+    assert files({"limitHint": 1, "jsonPredicateHints": "", "predicateHints": []}) == everything[:1]
     for unclear in ("id >= 6 OR id = 1", "id + 1 = 3", "other = 3", "", "id = ';DROP TABLE x"):
         assert files({"predicateHints": [unclear]}) == everything, unclear
     for unclear in ("{", "[]", "7", json.dumps(compared("equal", "x")), json.dumps(compared("like", "7"))):

@@ -10,6 +10,8 @@ from typing import Any
 
 HINT_BYTES = 1 << 20
 DEPTH = 100
+# Of one predicate, which is evaluated for every file.
+NODES = 1000
 # May a row make it true, may a row make it false: what is known of an expression over all rows of a file.
 Truth = tuple[bool, bool]
 UNKNOWN: Truth = (True, True)
@@ -53,9 +55,18 @@ def parse(text: Any) -> dict[str, Any] | None:
         return None
     try:
         found = json.loads(text)
-    except (ValueError, RecursionError):
+        return found if isinstance(found, dict) and few(found) else None
+    except (ValueError, TypeError, RecursionError):
         return None
-    return found if isinstance(found, dict) else None
+
+
+def few(predicate: Any) -> bool:
+    """Whether a predicate is so small that it may be evaluated for every file."""
+    level, count = [predicate], 0
+    while level and count <= NODES:
+        count += len(level)
+        level = [child for node in level if isinstance(node, dict) for child in node.get("children", ())]
+    return count <= NODES
 
 
 def truth(node: Any, stats: dict[str, Any], depth: int) -> Truth:
@@ -102,7 +113,7 @@ def _leaf(op: Any, children: list[Any], stats: dict[str, Any]) -> Truth:
     nan = kind in ("float", "double")
     if nan and value != value:
         raise Unclear
-    high = _above(kind, high)
+    low, high = _below(kind, low), _above(kind, high)
     return _COMPARED[op](value, low, high, nan)
 
 
@@ -115,8 +126,20 @@ def _text(value: Any) -> str:
     raise Unclear
 
 
+def _below(kind: str, low: Any) -> Any:
+    """A bound that no value of the column is below, whether or not a client rounds constants to float32."""
+    return low - _step(low) if kind == "float" else low
+
+
+def _step(value: float) -> float:
+    """At least what rounding to float32 changes, the value itself or what becomes it."""
+    return max(abs(value) * 2**-23, 2**-149)
+
+
 def _above(kind: str, high: Any) -> Any:
     """A bound that no value of the column exceeds: written ones may be cut short."""
+    if kind == "float":
+        return high + _step(high)
     if kind == "timestamp":
         return high + timedelta(milliseconds=1)
     return high + chr(sys.maxunicode) if kind == "string" and len(high) >= CUT else high

@@ -100,8 +100,8 @@ class Query:
 
     @property
     def enough(self) -> bool:
-        """Whether limitHint is reached; a predicate may still drop rows, so it does not count with one."""
-        return self.limit is not None and not self.predicates and self.rows >= self.limit
+        """Whether limitHint is reached."""
+        return self.limit is not None and self.rows >= self.limit
 
 
 async def snapshot(request: Request, call: Call, share: Share, table: Table, body: dict[str, Any]) -> Response:
@@ -135,6 +135,9 @@ async def asked_for(request: Request, call: Call, share: Share, table: Table, bo
     table = await travel.at(call, share, table, body)
     most = number("maxFiles", body.get("maxFiles"), least=1)
     limit = number("limitHint", body.get("limitHint"))
+    if body.get("jsonPredicateHints") or body.get("predicateHints"):
+        # A predicate, understood or not, may still drop rows of the files that count.
+        limit = None
     hinted = [
         hints.parse(body.get("jsonPredicateHints")),
         sqlhints.predicate(body.get("predicateHints"), table.table_schema),
