@@ -17,8 +17,8 @@ SELECT s.recipient_id, s.share_id, s.share_name, v.share_version, v.published,
        v.share_version = s.current_version AS is_current
 FROM mlshare_share.served_share AS s
 JOIN mlshare_share.version AS v USING (share_id)
-WHERE v.status = 'EXPORTED' AND (v.share_version = s.current_version OR s.history AND s.current_version IS NOT NULL);
-COMMENT ON VIEW mlshare_share.served_version IS 'Versions of shares by recipient who may read them';
+WHERE v.status = 'EXPORTED' AND (v.share_version = s.current_version OR s.history AND v.share_version < s.current_version);
+COMMENT ON VIEW mlshare_share.served_version IS 'Versions of shares, up to the current one, by recipient who may read them';
 
 CREATE OR REPLACE VIEW mlshare_share.served_table WITH (security_barrier) AS
 SELECT v.recipient_id, v.share_id, v.share_name, v.share_version, v.published, v.is_current, t.table_id,

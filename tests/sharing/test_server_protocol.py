@@ -317,6 +317,11 @@ def test_time_travel(shop: Shop, reader: Readers) -> None:
         answer.headers["delta-table-version"] == "1"
         and json.loads(answer.text.splitlines()[1])["metaData"]["version"] == 1
     )
+    shop.provider.execute("CALL dbms_share.set_current_share_version('DEMO', 2)")
+    assert rows({}) == 2 and rows({"version": 1}) == 1
+    answer = ask(TABLE + "/query", "POST", json={"version": 3})
+    assert answer.status_code == 400 and "the latest is 2" in answer.json()["message"]
+    shop.provider.execute("CALL dbms_share.set_current_share_version('DEMO', 3)")
     errors = {
         "is before the earliest version": {"timestamp": "2000-01-01T00:00:00Z"},
         "is after the latest available version": {"timestamp": "2100-01-01T00:00:00Z"},
