@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from math import isfinite
 from typing import Any
 
 import pyarrow as pa
@@ -142,6 +143,8 @@ def shown(low: Any, high: Any, kind: pa.DataType) -> tuple[str, str] | None:
         low, high = low.replace(tzinfo=None), high.replace(tzinfo=None)
         # The last millisecond that there is cannot be rounded up.
         return (text(instant(low)), text(instant(high, up=True))) if high < LAST else None
+    if pa.types.is_floating(kind) and not (isfinite(low) and isfinite(high)):
+        return None
     # A decimal is a number with all its digits.
     return (f"{low:f}", f"{high:f}") if pa.types.is_decimal(kind) else (json.dumps(low), json.dumps(high))
 
@@ -150,4 +153,4 @@ def instant(value: Any, *, up: bool = False) -> str:
     """A timestamp in milliseconds, rounded outwards."""
     if up and value.microsecond % 1000:
         value += timedelta(milliseconds=1)
-    return f"{value:%Y-%m-%dT%H:%M:%S}.{value.microsecond // 1000:03}Z"
+    return f"{value.isoformat(timespec='milliseconds')}Z"
