@@ -118,10 +118,9 @@ def test_columns_and_rows(owner: psycopg.Connection, place: Path) -> None:
     assert rows(owner, key) == [("FEW", ["id"]), ("T", ["id"])]
 
 
-def test_views_and_their_like(owner: psycopg.Connection, place: Path, sharing: Database) -> None:
-    me = one(owner, "SELECT current_user")
+def foreign_server(sharing: Database, me: str) -> None:
+    """Server "here": this very database, for foreign tables."""
     with sharing.connect() as admin:
-        # A foreign table on this very database.
         admin.execute("CREATE EXTENSION postgres_fdw")
         info = sharing.opened[-1].info
         admin.execute(
@@ -129,6 +128,11 @@ def test_views_and_their_like(owner: psycopg.Connection, place: Path, sharing: D
             f"dbname '{info.dbname}'); CREATE USER MAPPING FOR \"{me}\" SERVER here OPTIONS (user '{me}', "
             f"password 'only-for-tests'); GRANT USAGE ON FOREIGN SERVER here TO \"{me}\""
         )
+
+
+def test_views_and_their_like(owner: psycopg.Connection, place: Path, sharing: Database) -> None:
+    me = one(owner, "SELECT current_user")
+    foreign_server(sharing, me)
     owner.execute(f"""
         CREATE VIEW v AS SELECT id * 2 AS twice FROM t WHERE id <= 3;
         CREATE MATERIALIZED VIEW m AS SELECT id FROM t WHERE id <= 2;
@@ -295,6 +299,48 @@ def test_every_change_is_noticed(owner: psycopg.Connection, place: Path, change:
     assert one(owner, status) == ("REUSED" if change.startswith("TRUNCATE") else "COMPLETED")
     expected = rows(owner, "SELECT id, name, price, kind::text FROM t ORDER BY id")
     assert sorted((r["id"], r["name"], r["price"], r["kind"]) for r in published(owner, place)) == expected
+
+
+def test_a_foreign_child_is_read_each_time(owner: psycopg.Connection, place: Path, sharing: Database) -> None:
+    me = one(owner, "SELECT current_user")
+    foreign_server(sharing, me)
+    owner.execute(f"""
+        CREATE TABLE parent (a int); CREATE TABLE far AS SELECT 1 AS a;
+        CREATE FOREIGN TABLE child () INHERITS (parent) SERVER here OPTIONS (schema_name '{me}', table_name 'far');
+        CALL dbms_share.add_to_share('s', 'parent')
+    """)
+    publish(owner)
+    # The new row is where the old one was.
+    owner.execute("TRUNCATE far; INSERT INTO far VALUES (2)")
+    publish(owner)
+    assert published(owner, place, "PARENT") == [{"a": 2}]
+
+
+@pytest.mark.parametrize("change", ["TRUNCATE t", "ALTER TABLE t RENAME TO u; CREATE TABLE t (LIKE u)"])
+def test_a_table_that_is_loaded_anew_meanwhile(
+    owner: psycopg.Connection, sharing: Database, place: Path, change: str
+) -> None:
+    """Who waits for TRUNCATE to commit has a snapshot from before it, in which the new rows are not there yet."""
+    with sharing.connect(owner.info.user) as other:
+        other.execute(f"BEGIN; {change}; INSERT INTO t VALUES (7, 'new')")
+        job = one(owner, "CALL dbms_share.publish_share('s')")
+        wait_for(lambda: one(owner, "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'relation'"))
+        other.execute("COMMIT")
+    wait_for(lambda: one(owner, "SELECT status FROM sys.user_share_jobs WHERE job_id = %s", job) == "COMPLETED")
+    assert [row["id"] for row in published(owner, place)] == [7]
+    late = "SELECT export_time > (SELECT started FROM mlshare_share.job) FROM mlshare_share.version"
+    assert one(owner, late)
+
+
+def test_text_of_a_database_with_another_encoding_of_clients(
+    owner: psycopg.Connection, sharing: Database, place: Path
+) -> None:
+    with sharing.connect() as admin:
+        admin.execute(f'ALTER DATABASE "{admin.info.dbname}" SET client_encoding = latin1')
+    owner.execute("CREATE TABLE texts AS SELECT 'äöü'::text AS one, ARRAY['äöü', 'é'] AS many")
+    owner.execute("CALL dbms_share.add_to_share('s', 'texts')")
+    publish(owner)
+    assert published(owner, place, "TEXTS") == [{"one": "äöü", "many": ["äöü", "é"]}]
 
 
 # --- versions ------------------------------------------------------------------------------------

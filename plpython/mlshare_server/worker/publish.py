@@ -26,6 +26,8 @@ from mlshare_server.worker.relations import Part, Table, describe, fingerprint, 
 from mlshare_server.worker.sessions import Reader, Session, Snapshot
 
 SESSIONS = 2
+# So often a snapshot is taken for a version whose tables are truncated meanwhile.
+SNAPSHOTS = 5
 
 
 @dataclass
@@ -70,11 +72,7 @@ class Publication:
             stack.callback(snapshot.close)
             stack.enter_context(self.job.cancelling(snapshot.cancel))
             self._begin(snapshot)
-            tables = [self._describe(snapshot, share) for share in self._tables()]
-            for table in tables:
-                for part in table.parts:
-                    # Names and privileges as the export will find them, but with errors that have an SQLSTATE.
-                    snapshot.execute(f"EXPLAIN {table.query(part)}")
+            tables = self._locked(snapshot)
             numbers = count(1)
             segments = [self._segment(snapshot, t, p, next(numbers)) for t in tables for p in t.parts]
             self._export(snapshot, [segment for segment in segments if not segment.reused])
@@ -96,6 +94,22 @@ class Publication:
         self.version = self.job.one("begin_version", **values).share_version
         self.job.run("clear_segments", job_id=self.job.id)
         self.job.event("STARTED", share_version=self.version)
+
+    def _locked(self, snapshot: Snapshot) -> list[Table]:
+        """The tables, locked. A file that TRUNCATE put in a table's place meanwhile would be empty to the snapshot."""
+        for _ in range(SNAPSHOTS):
+            tables = [self._describe(snapshot, share) for share in self._tables()]
+            for table in tables:
+                for part in table.parts:
+                    # Names and privileges as the export will find them, but with errors that have an SQLSTATE.
+                    snapshot.execute(f"EXPLAIN {table.query(part)}")
+            if not snapshot.rows("replaced"):
+                return tables
+            self.job.check()
+            snapshot.begin()
+            key = {"share_id": self.share.share_id, "share_version": self.version}
+            self.job.run("begin_again", export_time=snapshot.moment, **key)
+        raise PublishFailed(reason="its tables are replaced again and again", hint="Publish it at another time.")
 
     def _tables(self) -> list[Any]:
         return self.job.run("share_tables", share_id=self.share.share_id)

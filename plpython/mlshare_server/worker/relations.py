@@ -119,6 +119,8 @@ def leaf_name(leaf: Any, share: Any) -> str:
 def part(row: Any, schema_name: str, table_name: str, name: str, share: Any) -> Part:
     """A part; only where every row of a heap is shared can it be found unchanged without reading it."""
     heap = row.kind in "rm" and row.method == "heap" and row.readable and not row.filtered
+    # A child by INHERITS may be anything, also a foreign table.
+    heap = heap and not row.has_children
     relation = f"{quote(schema_name)}.{quote(table_name)}"
     return Part(name, relation, max(row.num_rows, 0), row.filenode if heap else None, row.oid)
 

@@ -47,9 +47,9 @@ class Reader:
     def of(cls, dsn: str, user: str, password: str, owner: str) -> Reader:
         """From the worker's own connection string."""
         options = " ".join(f"-c {name}={value}" for name, value in OPTIONS.items())
-        return cls(
-            make_conninfo(dsn, user=user, password=password, options=options, fallback_application_name=NAME), owner
-        )
+        # Not among the options: a variable of the environment would win over those.
+        session = {"options": options, "client_encoding": "UTF8", "fallback_application_name": NAME}
+        return cls(make_conninfo(dsn, user=user, password=password, **session), owner)
 
 
 class Snapshot:
@@ -58,8 +58,13 @@ class Snapshot:
     def __init__(self, reader: Reader) -> None:
         self.reader = reader
         self.connection: psycopg.Connection[Any] = connect(reader.dsn, NAME)
+        self.begin()
+
+    def begin(self) -> None:
+        """Take a snapshot, instead of the one that is held if there is one."""
+        self.connection.rollback()
         self.connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        self.connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(reader.owner)))
+        self.connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(self.reader.owner)))
         row: Any = self.connection.execute("SELECT pg_export_snapshot() AS name, now() AS moment").fetchone()
         self.name: str = row.name
         self.moment: datetime = row.moment

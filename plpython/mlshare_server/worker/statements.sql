@@ -99,6 +99,10 @@ WITH numbered AS (
 UPDATE mlshare_share.job AS j SET share_version = made.share_version FROM made WHERE j.job_id = %(job_id)s
 RETURNING made.share_version;
 
+-- begin_again(share_id, share_version, export_time)
+UPDATE mlshare_share.version AS v SET export_time = %(export_time)s
+WHERE v.share_id = %(share_id)s AND v.share_version = %(share_version)s;
+
 -- last_exported(share_id)
 SELECT max(v.share_version) AS share_version FROM mlshare_share.version AS v
 WHERE v.share_id = %(share_id)s AND v.status = 'EXPORTED';
@@ -204,16 +208,25 @@ WHERE f.file_id = %(file_id)s AND NOT EXISTS (SELECT FROM mlshare_share.version_
 SELECT c.oid::bigint AS oid, c.relkind::text AS kind, c.relrowsecurity AS row_security, c.reltuples::bigint AS num_rows,
        pg_relation_filenode(c.oid)::bigint AS filenode, obj_description(c.oid, 'pg_class') AS comment,
        (SELECT a.amname FROM pg_am AS a WHERE a.oid = c.relam) AS method,
-       has_table_privilege(c.oid, 'SELECT') AS readable, row_security_active(c.oid) AS filtered
+       has_table_privilege(c.oid, 'SELECT') AS readable, row_security_active(c.oid) AS filtered,
+       c.relhassubclass AS has_children
 FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
 WHERE n.nspname = %(schema_name)s AND c.relname = %(table_name)s AND c.relkind IN ('r', 'p', 'v', 'm', 'f');
+
+-- replaced()
+-- The catalog is read by the snapshot, files are looked up as they are now: which locked relations are others since.
+SELECT l.relation::bigint AS oid
+FROM pg_locks AS l LEFT JOIN pg_class AS c ON c.oid = l.relation
+WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation'
+  AND (c.oid IS NULL OR c.relkind IN ('r', 'm') AND c.relfilenode <> 0
+                        AND c.relfilenode <> pg_relation_filenode(l.relation));
 
 -- leaves(oid)
 SELECT c.oid::bigint AS oid, n.nspname AS schema_name, c.relname AS table_name, c.relkind::text AS kind,
        c.reltuples::bigint AS num_rows, pg_relation_filenode(c.oid)::bigint AS filenode,
        (SELECT a.amname FROM pg_am AS a WHERE a.oid = c.relam) AS method,
        has_table_privilege(c.oid, 'SELECT') AND has_schema_privilege(n.oid, 'USAGE') AS readable,
-       row_security_active(c.oid) AS filtered
+       row_security_active(c.oid) AS filtered, c.relhassubclass AS has_children
 FROM pg_partition_tree(%(oid)s::bigint::oid::regclass) AS t
 JOIN pg_class AS c ON c.oid = t.relid JOIN pg_namespace AS n ON n.oid = c.relnamespace
 WHERE t.isleaf ORDER BY n.nspname, c.relname;
