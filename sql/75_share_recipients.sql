@@ -118,6 +118,12 @@ END
 $$;
 COMMENT ON FUNCTION mlshare_share.check_token_lifetime(text) IS 'A token lifetime, or an error if it is none or too long';
 
+CREATE OR REPLACE FUNCTION mlshare_share.latest_expiry() RETURNS timestamptz
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+RETURN now() + mlshare_share.duration(mlshare_share.setting_value('max_token_lifetime'));
+COMMENT ON FUNCTION mlshare_share.latest_expiry() IS 'The time until which a token that is made now may be good';
+
 CREATE OR REPLACE PROCEDURE dbms_share.update_recipient_property(
     recipient_name text, recipient_property text, new_value text, recipient_owner text DEFAULT NULL)
 LANGUAGE plpgsql
@@ -284,7 +290,8 @@ DECLARE
     token text := mlshare_share.new_secret();
     deadline timestamptz;
 BEGIN
-    SELECT now() + r.token_lifetime INTO deadline FROM mlshare_share.recipient AS r WHERE r.recipient_id = recipient;
+    -- The administrator may have lowered the limit since that lifetime was set.
+    SELECT least(now() + r.token_lifetime, mlshare_share.latest_expiry()) INTO deadline FROM mlshare_share.recipient AS r WHERE r.recipient_id = recipient;
     INSERT INTO mlshare_share.token (recipient_id, token_hash, expires)
     VALUES (recipient, mlshare_share.hash(token), deadline);
     share_profile := jsonb_build_object(
@@ -304,7 +311,7 @@ DECLARE
     recipient uuid := mlshare_share.recipient_of(recipient_name, recipient_owner);
 BEGIN
     UPDATE mlshare_share.token AS t
-    SET expires = least(t.expires, now() + greatest(grace, '0')),
+    SET expires = least(t.expires, now() + greatest(grace, '0'), mlshare_share.latest_expiry()),
         revoked = CASE WHEN grace <= '0' THEN coalesce(t.revoked, now()) ELSE t.revoked END
     WHERE t.recipient_id = recipient AND t.expires > now();
 END

@@ -142,7 +142,8 @@ BEGIN
     END IF;
     SELECT * INTO STRICT person FROM mlshare_share.recipient AS r WHERE r.recipient_id = link.recipient_id;
     INSERT INTO mlshare_share.token (recipient_id, token_hash, expires)
-    VALUES (link.recipient_id, activate.token_hash, clock_timestamp() + person.token_lifetime) RETURNING * INTO made;
+    VALUES (link.recipient_id, activate.token_hash,
+            least(clock_timestamp() + person.token_lifetime, mlshare_share.latest_expiry())) RETURNING * INTO made;
     UPDATE mlshare_share.activation SET token_id = made.token_id WHERE activation_id = link.activation_id;
     RETURN QUERY SELECT person.recipient_id, person.recipient_name, link.endpoint, made.expires;
 END

@@ -108,6 +108,8 @@ BEGIN
                               format(seen, 'storage_link', 'storage_link_id', child.name)
             WHEN 'recipient' THEN ' AND mlshare_share.is_enabled(owner)'
                                   ' AND token_lifetime <= mlshare_share.duration(mlshare_share.setting_value(''max_token_lifetime''))'
+            -- One that is over may keep whatever it had: it must be possible to revoke each.
+            WHEN 'token' THEN ' AND (isfinite(expires) AND expires <= mlshare_share.latest_expiry() OR revoked <= now())'
             WHEN 'job' THEN ' AND (share_id IS NULL OR ' || format(seen, 'share', 'share_id', child.name) || ')'
                             ' AND (storage_link_id IS NULL OR ' || format(seen, 'storage_link', 'storage_link_id', child.name) || ')'
             ELSE '' END;

@@ -168,6 +168,31 @@ def test_tokens_and_links_are_kept_as_hashes(owner: psycopg.Connection, sharing:
     assert first != second
 
 
+def test_no_token_is_good_for_longer_than_allowed(owner: psycopg.Connection, sharing: Database) -> None:
+    owner.execute("CALL dbms_share.create_share_recipient('bob')")
+    make = (
+        "INSERT INTO mlshare_share.token (recipient_id, token_hash, expires) SELECT mlshare_share.recipient_of('bob'), "
+    )
+    for wrong in ("infinity", "-infinity", "91 days"):
+        moment = f"now() + '{wrong}'" if "days" in wrong else f"'{wrong}'"
+        refused(owner, "42501", f"{make} sha256(''), {moment}")
+    owner.execute("CALL dbms_share.populate_share_profile('bob', base_endpoint => 'https://x.example')")
+    link = one(owner, "SELECT dbms_share.get_activation_link('bob', base_endpoint => 'https://x.example')")
+    refused(owner, "42501", "UPDATE mlshare_share.token SET expires = 'infinity'")
+    with sharing.connect() as admin:
+        setting(admin, "max_token_lifetime", "1 00:00:00")
+        # What was given before can still be taken back, at once or after a time.
+        owner.execute("CALL dbms_share.rotate_recipient_tokens('bob', '2 days')")
+        admin.execute("UPDATE mlshare_share.token SET expires = 'infinity'")
+        owner.execute("UPDATE mlshare_share.token SET revoked = now()")
+        refused(owner, "42501", "UPDATE mlshare_share.token SET revoked = NULL")
+        owner.execute("CALL dbms_share.populate_share_profile('bob', base_endpoint => 'https://x.example')")
+        key = link.partition("key=")[2]
+        admin.execute("SELECT mlshare_share.activate(mlshare_share.hash(%s), sha256('new'))", (key,))
+        alive = "SELECT count(*), bool_and(expires <= now() + '1 day') FROM mlshare_share.token WHERE revoked IS NULL"
+        assert rows(admin, alive) == [(2, True)]
+
+
 def test_secrets_are_readable_by_nobody(
     owner: psycopg.Connection, sharing: Database, worker_role: str, server_role: str
 ) -> None:
