@@ -136,21 +136,25 @@ def refresh(row: db.Row) -> bool:
     """
     place = (row["share_name"], row["share_schema_name"], row["share_table_name"])
     known_version = row["table_version"]
-    if known_version is not None and ask(row, "version", *place).result["version"] == known_version:
-        return False
     kinds = ask(row, "metadata", *place).result
+    # A share that was made again, or is another provider's, may have a version of the same number.
+    same = row["table_id"] == kinds["id"] and known_version is not None
+    if same and ask(row, "version", *place).result["version"] == known_version:
+        return False
     table = ".".join(place)
     columns = chosen(kinds, row["column_names"], table)
     by_name = {field["name"]: field["type"] for field in kinds["fields"]}
     found = predicate.conditions(row["where_clause"], by_name)
     answer = ask(row, "query", *place, hints=predicate.hints(found, by_name)).result
     files = {file["id"]: file for file in answer["files"]}
+    table_id = answer["schema"]["id"]
     known = set(row["file_ids"] or ())
-    if gone := sorted(known - files.keys()):
+    kept = known & files.keys() if row["table_id"] in (None, table_id) else set()
+    if gone := sorted(known - kept):
         db.query("delete_link_files", gone, data=row["data"])
-    for name in [name for name in files if name not in known]:
+    for name in [name for name in files if name not in kept]:
         _load(row, files[name], columns, found)
-    db.query("update_link_view", row["view_id"], answer["version"], sorted(files), len(files))
+    db.query("update_link_view", row["view_id"], answer["version"], table_id, sorted(files), len(files))
     db.run("analyze_link_data", data=row["data"])
     return True
 

@@ -541,7 +541,7 @@ VALUES (mlshare_share.me(), $1, $2::regclass, $3::regclass, $4, $5, $6, $7);
 -- share_link_view(text)
 -- Locked: of two that refresh it, one waits and then finds it fresh.
 SELECT v.view_id, v.view::text AS view, v.data::text AS data, v.share_schema_name, v.share_table_name, v.column_names, v.where_clause,
-       v.table_version, v.file_ids, l.share_name, p.provider_id, p.owner::text AS owner, p.provider_name, p.endpoint,
+       v.table_version, v.table_id, v.file_ids, l.share_name, p.provider_id, p.owner::text AS owner, p.provider_name, p.endpoint,
        p.sealed_token
 FROM mlshare_share.share_link_view AS v
 JOIN mlshare_share.share_link AS l USING (link_id)
@@ -557,8 +557,9 @@ INSERT INTO {data} ({columns}, mlshare_file)
 SELECT {columns}, $2 FROM json_to_recordset($1::json) AS r ({record}) WHERE ({condition}
 );
 
--- update_link_view(uuid, bigint, text[], integer)
-UPDATE mlshare_share.share_link_view SET table_version = $2, file_ids = $3, num_files = $4, refreshed = now()
+-- update_link_view(uuid, bigint, text, text[], integer)
+UPDATE mlshare_share.share_link_view
+SET table_version = $2, table_id = $3, file_ids = $4, num_files = $5, refreshed = now()
 WHERE view_id = $1;
 
 -- analyze_link_data()

@@ -127,6 +127,22 @@ def test_a_version_is_fetched_once_and_unchanged_files_never_again(shop: Shop, r
     assert sorted(mine.execute("SELECT n FROM v").fetchall()) == [(1,), (3,)]
 
 
+def test_a_share_that_was_made_again(shop: Shop, reader: Readers, consumer: Any) -> None:
+    """Its first version is not the first version of the share before."""
+    shop.share()
+    shop.publish("DEMO", {"S.EVERY": [pa.table({"n": [1]})]})
+    mine = consumer()
+    linked(mine, reader(shop.token()).profile)
+    make_view(mine)
+    shop.provider.execute("CALL dbms_share.drop_share('DEMO')")
+    shop.share()
+    shop.publish("DEMO", {"S.EVERY": [pa.table({"n": [2]})]})
+    refresh = "SELECT dbms_share.refresh_share_link_view('v')"
+    assert mine.execute(refresh).fetchone() == (True,)
+    assert mine.execute("SELECT n FROM v").fetchall() == [(2,)]
+    assert mine.execute(refresh).fetchone() == (False,)
+
+
 def test_only_columns_and_rows_that_are_wanted_travel(shop: Shop, reader: Readers, consumer: Any) -> None:
     shop.share()
     wide = [

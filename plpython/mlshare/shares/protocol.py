@@ -42,7 +42,7 @@ class Provider:
         return self._version(answer)
 
     def metadata(self, share: str, schema: str, table: str) -> dict[str, Any]:
-        """Delta's schema of the table."""
+        """Delta's schema of the table, and its id: another table of the same name has another."""
         answer = self._ask("shares", share, "schemas", schema, "tables", table, "metadata", headers=CAPABILITIES)
         return self._schema(self._lines(answer))
 
@@ -65,8 +65,9 @@ class Provider:
     def _schema(self, lines: list[dict[str, Any]]) -> dict[str, Any]:
         try:
             described = next(line["metaData"] for line in lines if "metaData" in line)
-            schema = json.loads(described.get("deltaMetadata", described)["schemaString"])
-            return {"fields": [{"name": str(f["name"]), "type": f["type"]} for f in schema["fields"]]}
+            told = described.get("deltaMetadata", described)
+            fields = json.loads(told["schemaString"])["fields"]
+            return {"id": str(told.get("id")), "fields": [{"name": str(f["name"]), "type": f["type"]} for f in fields]}
         except (StopIteration, KeyError, TypeError, ValueError) as error:
             raise errors.ShareServerError(host=self._host, reason="its metadata cannot be read") from error
 
