@@ -95,6 +95,7 @@ ELSEWHERE = {
     "ChildOutOfMemory": "test_training_process.py",
     "ChildTimeout": "test_training_process.py",
     "EncodingNotSupported": "test_unusual.py",
+    "ReadOnlyTransaction": "test_sessions.py",
     "FunctionExists": "test_compile.py",
     "NotCompilable": "test_compile.py",
     "CompiledTooLarge": "test_compile.py",
