@@ -10,10 +10,10 @@ import psycopg
 import pytest
 import zstandard
 
-from backend import calls
+from backend import calls, mining
 from backend.calls import refused, rows, value
 from backend.conftest import copied
-from backend.test_partitions import TABLE, add, partitions, train
+from backend.test_partitions import add, partitions, sales, train
 from backend.world import QUICK, World
 from fix_db import Database, identifiers
 from fix_server import Server
@@ -24,18 +24,14 @@ TREE = {"model_list": ["DecisionTreeClassifier"], **QUICK}
 
 @pytest.fixture(scope="module")
 def shop(server: Server, made: World) -> Iterator[Database]:
-    """A database with shop.sales, and the model "sales" of its answers by region."""
-    with copied(server, made) as db, db.connect(made.owner) as owner:
-        owner.execute(TABLE)
-        train(owner, ["region"], "sales")
+    with sales(server, made) as db:
         yield db
 
 
 @pytest.fixture
 def owner(shop: Database, made: World) -> Iterator[psycopg.Connection]:
     """The model's owner, in a transaction that is rolled back."""
-    with shop.connect(made.owner) as connection, connection.transaction(force_rollback=True):
-        yield connection
+    yield from mining.rolled_back(shop, made.owner)
 
 
 def keyed(connection: psycopg.Connection, type_name: str, texts: list[str]) -> None:
@@ -50,22 +46,25 @@ def keyed(connection: psycopg.Connection, type_name: str, texts: list[str]) -> N
     calls.train(connection, "shop.keyed", "y", options, "keyed")
 
 
+def require_own_partitions(connection: psycopg.Connection, n: int) -> None:
+    """Each of the n keys of shop.keyed has a partition, by which its rows are answered, in the table and one by one."""
+    assert len(partitions(connection, "keyed")) == n
+    calls.predict_table(connection, "shop.keyed", "keyed", "shop.out")
+    own = "sys.prediction('keyed', o)"
+    wrong = f"SELECT count(*) FROM shop.out AS o WHERE prediction IS DISTINCT FROM y OR {own} IS DISTINCT FROM y"
+    assert value(connection, wrong) == 0
+
+
 def test_keys_that_float64_would_merge(owner: psycopg.Connection) -> None:
     keyed(owner, "numeric", ["1", "1.00000000000000000001", "0.1", "0.10000000000000000002", "0", "1e-30"])
-    assert len(partitions(owner, "keyed")) == 6
-    calls.predict_table(owner, "shop.keyed", "keyed", "shop.out")
-    wrong = "SELECT count(*) FROM shop.out AS o WHERE prediction <> y OR sys.prediction('keyed', o) <> y"
-    assert value(owner, wrong) == 0
+    require_own_partitions(owner, 6)
     owner.execute("CALL dbms_data_mining.drop_partition('keyed', partition_key => '1.00000000000000000001')")
     assert "1" in partitions(owner, "keyed") and len(partitions(owner, "keyed")) == 5
 
 
 def test_dates_beyond_the_calendar(owner: psycopg.Connection) -> None:
     keyed(owner, "date", ["0044-03-15 BC", "0044-03-15", "infinity", "-infinity", "10000-01-01", "2024-02-29"])
-    assert len(partitions(owner, "keyed")) == 6
-    calls.predict_table(owner, "shop.keyed", "keyed", "shop.out")
-    wrong = "SELECT count(*) FROM shop.out AS o WHERE prediction IS DISTINCT FROM y OR sys.prediction('keyed', o) <> y"
-    assert value(owner, wrong) == 0
+    require_own_partitions(owner, 6)
 
 
 @pytest.mark.parametrize("key", ['["east", "more"]', "[]", '{"region": null}', '["nowhere"]'])
@@ -84,10 +83,8 @@ def test_apply_asks_for_the_partitions_of_the_rows_only(shop: Database, made: Wo
 
 
 def test_apply_for_who_has_one_partition(server: Server, made: World) -> None:
-    with copied(server, made) as db:
+    with sales(server, made) as db:
         owner, other = db.connect(made.owner), db.connect(made.other)
-        owner.execute(TABLE)
-        train(owner, ["region"], "sales")
         grant = "CALL sys.ml_model_grant('sales', {}::regrole, 'PREDICT', partition => 'east')"
         owner.execute(psycopg.sql.SQL(grant).format(psycopg.sql.Literal(made.other)))
         owner.execute("CREATE VIEW shop.east AS SELECT * FROM shop.sales WHERE region = 'east'")

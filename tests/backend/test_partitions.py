@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -32,12 +33,18 @@ SET amount = a * length(region) + b, answer = CASE WHEN a + b > 30 + 8 * (id % 4
 """
 
 
-@pytest.fixture(scope="module")
-def shop(server: Server, made: World) -> Iterator[Database]:
+@contextmanager
+def sales(server: Server, made: World) -> Iterator[Database]:
     """A database with shop.sales, and the model "sales" of its answers by region."""
     with copied(server, made) as db, db.connect(made.owner) as owner:
         owner.execute(TABLE)
         train(owner, ["region"], "sales")
+        yield db
+
+
+@pytest.fixture(scope="module")
+def shop(server: Server, made: World) -> Iterator[Database]:
+    with sales(server, made) as db:
         yield db
 
 
